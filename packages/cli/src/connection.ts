@@ -1,0 +1,128 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { StartFile } from "@sendoff/contract";
+import type { Command } from "commander";
+import { CommandFailure, type Io } from "./io.ts";
+
+/** Where the server is, and the key for it. */
+export interface Connection {
+  /** Without a slash at the end. */
+  readonly apiUrl: string;
+  readonly key: string;
+  readonly projectId: string;
+  /** The built-in inspector of the local start; null when it is not known. */
+  readonly inspectorUrl: string | null;
+}
+
+/** The flags that say where the server is. */
+export interface ConnectionFlags {
+  readonly api?: string;
+  readonly key?: string;
+  readonly project?: string;
+  readonly inspector?: string;
+}
+
+/** Adds the flags of {@link ConnectionFlags} to a command. */
+export function withConnectionFlags(command: Command): Command {
+  return command
+    .option("--api <url>", "the server's URL (else SENDOFF_API_URL, else start.json)")
+    .option("--key <key>", "a project key or developer key (else SENDOFF_KEY, which no process list shows)")
+    .option("--project <id>", "the project (else SENDOFF_PROJECT)")
+    .option("--inspector <url>", "the built-in inspector's URL (else SENDOFF_INSPECTOR_URL)");
+}
+
+/**
+ * Finds the server: each value from its flag, else from the environment, else from the start.json that `npm start`
+ * writes to `$SENDOFF_DATA` or `.sendoff`.
+ *
+ * start.json only fills gaps for its own server: its key must not travel to another one that a flag names.
+ *
+ * @param folder where a relative data folder is looked for. Default: the working directory.
+ */
+export function findConnection(flags: ConnectionFlags, env: Io["env"], folder = process.cwd()): Connection {
+  const given = {
+    apiUrl: trimmed(flags.api ?? env.SENDOFF_API_URL),
+    key: flags.key ?? env.SENDOFF_KEY,
+    projectId: flags.project ?? env.SENDOFF_PROJECT,
+    inspectorUrl: flags.inspector ?? env.SENDOFF_INSPECTOR_URL,
+  };
+  const startFile = startFilePath(env, folder);
+  const start = readStartFile(startFile);
+  const own =
+    start !== null && (given.apiUrl === undefined || given.apiUrl === trimmed(start.apiUrl)) ? start : null;
+  const apiUrl = given.apiUrl ?? trimmed(own?.apiUrl);
+  if (apiUrl === undefined) throw new CommandFailure(notFound(startFile));
+  const key = given.key ?? own?.projectKey;
+  const projectId = given.projectId ?? own?.projectId;
+  if (key === undefined) throw new CommandFailure(incomplete(apiUrl, "key", "--key or SENDOFF_KEY"));
+  if (projectId === undefined) {
+    throw new CommandFailure(incomplete(apiUrl, "project", "--project or SENDOFF_PROJECT"));
+  }
+  const inspectorUrl = given.inspectorUrl ?? own?.inspectorUrl ?? null;
+  return {
+    apiUrl: checkedUrl(apiUrl, "API URL"),
+    key,
+    projectId,
+    inspectorUrl: inspectorUrl === null ? null : checkedUrl(inspectorUrl, "inspector URL"),
+  };
+}
+
+/** The inspector's URL alone, for commands that need no key. */
+export function findInspector(flags: ConnectionFlags, env: Io["env"], folder = process.cwd()): string {
+  const given = flags.inspector ?? env.SENDOFF_INSPECTOR_URL;
+  if (given !== undefined) return checkedUrl(given, "inspector URL");
+  const startFile = startFilePath(env, folder);
+  const start = readStartFile(startFile);
+  if (start === null) throw new CommandFailure(notFound(startFile));
+  const apiUrl = trimmed(flags.api ?? env.SENDOFF_API_URL);
+  if (apiUrl !== undefined && apiUrl !== trimmed(start.apiUrl)) {
+    throw new CommandFailure(incomplete(apiUrl, "inspector", "--inspector or SENDOFF_INSPECTOR_URL"));
+  }
+  return start.inspectorUrl;
+}
+
+const startFilePath = (env: Io["env"], folder: string): string =>
+  resolve(folder, env.SENDOFF_DATA ?? ".sendoff", "start.json");
+
+function readStartFile(path: string): StartFile | null {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw new CommandFailure(
+      `${path} cannot be read (${String(code)}). It belongs to whoever started the server.`,
+    );
+  }
+  const start = StartFile.safeParse(parsed(text));
+  if (!start.success) {
+    const where = start.error.issues[0]?.path.join(".") ?? "";
+    throw new CommandFailure(
+      `${path} is not what sendoff start writes${where === "" ? "" : ` (see ${where})`}. Start the server again with npm start.`,
+    );
+  }
+  return start.data;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function checkedUrl(url: string, what: string): string {
+  const protocol = URL.canParse(url) ? new URL(url).protocol : "";
+  if (protocol === "http:" || protocol === "https:") return url;
+  throw new CommandFailure(`The ${what} "${url}" is no http or https URL, such as http://127.0.0.1:4600.`);
+}
+
+const trimmed = (url: string | undefined): string | undefined => url?.replace(/\/+$/, "");
+
+const notFound = (startFile: string): string =>
+  `No server found: ${startFile} does not exist, and neither --api nor SENDOFF_API_URL names one. Start it with npm start.`;
+
+const incomplete = (apiUrl: string, what: string, how: string): string =>
+  `No ${what} is known for ${apiUrl}: give ${how}.`;

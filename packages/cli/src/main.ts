@@ -1,0 +1,60 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { simulateCommand } from "./commands/simulate.ts";
+import { startCommand } from "./commands/start.ts";
+import { tailCommand } from "./commands/tail.ts";
+import { CommandFailure, exitStatus, type Io } from "./io.ts";
+
+const examples = `
+Examples:
+  $ npm start                                   start everything on this machine
+  $ sendoff tail                                watch deliveries arrive at the built-in inspector
+  $ sendoff simulate                            play the demo sessions and check every delivery
+  $ sendoff simulate --file sessions.jsonl --rate 200 --seed 7
+  $ SENDOFF_KEY=sk_... sendoff simulate --api https://sendoff.example.com --project 8f3e2c91-4a7b-4d6e-a23c-9b1f5e8d4c20
+
+Exit status: 0 fine, 1 the check found something wrong, 2 wrong usage or no server.`;
+
+/** The whole command line. */
+export function program(io: Io, setStatus: (status: number) => void): Command {
+  const root = new Command("sendoff")
+    .description("Post-session webhooks for voice and chat agents, delivered in order, once, and logged.")
+    .version(version(), "-V, --version")
+    .addHelpText("after", examples)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+    });
+  const commands = [startCommand(io), tailCommand(io), simulateCommand(io, setStatus)];
+  for (const command of commands) root.addCommand(command.copyInheritedSettings(root));
+  return root;
+}
+
+/**
+ * Runs the command line.
+ *
+ * @param args without the program's own name.
+ * @returns the exit status.
+ */
+export async function main(args: readonly string[], io: Io = process): Promise<number> {
+  let status: number = exitStatus.fine;
+  try {
+    await program(io, (value) => {
+      status = value;
+    }).parseAsync(args, { from: "user" });
+    return status;
+  } catch (error) {
+    // Commander has printed its message by now; --help and --version end this way too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.fine : exitStatus.unusable;
+    if (!(error instanceof CommandFailure)) throw error;
+    io.stderr.write(`${error.message}\n`);
+    return error.exitStatus;
+  }
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const named = typeof manifest === "object" && manifest !== null && "version" in manifest;
+  return named ? String(manifest.version) : "unknown";
+}

@@ -1,0 +1,58 @@
+import { z } from "zod";
+
+/**
+ * Every error that the API answers: its status, and when it comes. The message of an answer says what was given, what
+ * was expected and what to do. Source: behaviour, section 6.
+ */
+export const errorCatalogue = {
+  invalid_json: { status: 400, when: "The body is not JSON text in UTF-8." },
+  too_deep: { status: 400, when: "The body nests more than 32 levels or has more than 10,000 keys." },
+  missing_key: { status: 401, when: "No Authorization header with a Bearer key." },
+  wrong_key: { status: 401, when: "The key is malformed, revoked or not of this installation." },
+  developer_key_needed: { status: 403, when: "A project key was used where only a developer key may." },
+  route_not_found: { status: 404, when: "There is nothing at this path." },
+  project_not_found: { status: 404, when: "There is no such project, or the key may not see it." },
+  session_not_found: { status: 404, when: "The project has no session of this id." },
+  webhook_log_not_found: { status: 404, when: "The project has no row of this id in webhook_logs." },
+  inspector_not_found: { status: 404, when: "There is no inspector of this token." },
+  recording_not_found: { status: 404, when: "There is no audio at this key." },
+  recording_link_invalid: { status: 403, when: "The link of a recording has expired or was changed." },
+  method_not_allowed: { status: 405, when: "The path is right, the method is not. See the Allow header." },
+  channel_conflict: { status: 409, when: "The report states or implies another channel than is known." },
+  report_contradicts: { status: 409, when: "Another report of this kind came first and says otherwise." },
+  variables_too_large: { status: 422, when: "The variables of a session would grow past 256 KiB." },
+  conversation_over: { status: 409, when: "Progress was reported after the conversation had ended." },
+  body_too_large: { status: 413, when: "The body has more bytes than the limit." },
+  media_type_not_json: { status: 415, when: "The body is not sent as application/json, or is compressed." },
+  invalid_body: { status: 422, when: "A field of the body is unknown, missing or wrong. See details." },
+  invalid_query: { status: 422, when: "A parameter of the query is unknown or wrong. See details." },
+  invalid_path: { status: 422, when: "A part of the path, such as the session's id, is malformed." },
+  invalid_url: { status: 422, when: "The endpoint's URL breaks a rule, which the message names." },
+  invalid_header: { status: 422, when: "A header of the endpoint breaks a rule, which the message names." },
+  masked_value: { status: 422, when: "A masked header value was written back where none is stored for it." },
+  internal_error: { status: 500, when: "A mistake of Sendoff. Its log has the request's id." },
+  overloaded: { status: 503, when: "More reports wait than may. Try again after Retry-After." },
+  database_unavailable: { status: 503, when: "PostgreSQL does not answer. Try again after Retry-After." },
+  draining: { status: 503, when: "This process is shutting down. Try again; another one answers." },
+} as const satisfies Record<string, { status: number; when: string }>;
+
+/** A code of {@link errorCatalogue}. */
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** One field that is wrong. */
+export const ErrorDetail = z
+  .object({ path: z.string(), message: z.string() })
+  .meta({ id: "ErrorDetail", description: "Where in the request, and what was expected there." });
+export type ErrorDetail = z.infer<typeof ErrorDetail>;
+
+/** The body of every answer that is not a success. */
+export const ErrorBody = z
+  .object({
+    error: z.object({
+      code: z.enum(Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]]),
+      message: z.string(),
+      details: z.array(ErrorDetail),
+    }),
+  })
+  .meta({ id: "ErrorBody" });
+export type ErrorBody = z.infer<typeof ErrorBody>;

@@ -1,0 +1,25 @@
+import { z } from "zod";
+
+/**
+ * A session's id as the runtime chose it: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`.
+ * Unique within a project. Source: behaviour, section 7.
+ */
+export const SessionId = z
+  .string()
+  .regex(/^[A-Za-z0-9._:-]{1,128}$/, {
+    error: "expected 1 to 128 characters of A-Z a-z 0-9 . _ : -",
+  })
+  .meta({ id: "SessionId", description: "The runtime's own id of the session, unique within its project." });
+export type SessionId = z.infer<typeof SessionId>;
+
+/** A project's id: a UUID that Sendoff made. */
+export const ProjectId = z
+  .uuid({ error: "expected a UUID" })
+  .meta({ id: "ProjectId", description: "The project that owns the agent." });
+export type ProjectId = z.infer<typeof ProjectId>;
+
+/** A moment, ISO 8601 with milliseconds and `Z` in what Sendoff writes; any offset in what it reads. */
+export const Timestamp = z.iso
+  .datetime({ offset: true, error: "expected a moment in ISO 8601, such as 2026-05-03T08:42:11.512Z" })
+  .meta({ id: "Timestamp", description: "A moment in ISO 8601." });
+export type Timestamp = z.infer<typeof Timestamp>;

@@ -1,0 +1,44 @@
+import { z } from "zod";
+import * as agent from "./agent.ts";
+import * as errors from "./errors.ts";
+import * as events from "./events.ts";
+import * as inspector from "./inspector.ts";
+import * as projects from "./projects.ts";
+import * as reports from "./reports.ts";
+import * as sessions from "./sessions.ts";
+import * as logs from "./webhook-logs.ts";
+
+/** The schemas that are published as files, by the name of the file. */
+export const publishedSchemas: Record<string, z.ZodType> = {
+  "event-payload": events.EventPayload,
+  "session-started": events.SessionStartedPayload,
+  "session-ended": events.SessionEndedPayload,
+  "call-ended": events.CallEndedPayload,
+  "session-finalized": events.SessionFinalizedPayload,
+  "recording-ready": events.RecordingPayload,
+  "api-create-project": projects.CreateProject,
+  "api-project": projects.Project,
+  "api-created-project": projects.CreatedProject,
+  "api-update-agent": agent.UpdateAgent,
+  "api-agent": agent.Agent,
+  "api-create-session": reports.CreateSession,
+  "api-session-progress": reports.SessionProgress,
+  "api-conversation-ended": reports.ConversationEnded,
+  "api-call-ended": reports.CallEnded,
+  "api-recording-processed": reports.RecordingProcessed,
+  "api-report": reports.Report,
+  "api-report-answer": sessions.ReportAnswer,
+  "api-session": sessions.Session,
+  "api-session-detail": sessions.SessionDetail,
+  "api-webhook-log": logs.WebhookLog,
+  "api-webhook-log-detail": logs.WebhookLogDetail,
+  "api-inspected-request": inspector.InspectedRequest,
+  "api-error": errors.ErrorBody,
+};
+
+/** One published schema as JSON Schema 2020-12, as the one who reads or writes the JSON sees it. */
+export function jsonSchema(name: string): object {
+  const schema = publishedSchemas[name];
+  if (schema === undefined) throw new RangeError(`no published schema is called ${name}`);
+  return z.toJSONSchema(schema, { io: "input", target: "draft-2020-12" });
+}

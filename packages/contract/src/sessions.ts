@@ -1,0 +1,115 @@
+import { z } from "zod";
+import { CallStatus, Channel, eventNames } from "./events.ts";
+import { ProjectId, SessionId, Timestamp } from "./ids.ts";
+import { Variables } from "./reports.ts";
+import { DeliveryState, pageQuery, WebhookLog } from "./webhook-logs.ts";
+
+/** Where a session stands: nothing has ended, one of conversation and call has, or all is done. */
+export const SessionState = z.enum(["open", "ending", "finalized"]).meta({ id: "SessionState" });
+export type SessionState = z.infer<typeof SessionState>;
+
+/** What is known of a call's recording. */
+export const RecordingFact = z
+  .object({
+    success: z.boolean(),
+    objectKey: z.string().nullable(),
+    error: z.string().nullable(),
+    reportedAt: Timestamp,
+  })
+  .meta({ id: "RecordingFact" });
+export type RecordingFact = z.infer<typeof RecordingFact>;
+
+/** A session as it is answered. */
+export const Session = z
+  .object({
+    sessionId: SessionId,
+    projectId: ProjectId,
+    channel: Channel.nullable().meta({ description: "null until a report states it or implies it." }),
+    state: SessionState,
+    createdAt: Timestamp,
+    currentNodeId: z.string(),
+    messagesCount: z.int(),
+    extractedVariables: Variables,
+    variables: Variables.nullable(),
+    conversationEndedAt: Timestamp.nullable(),
+    callEndedAt: Timestamp.nullable(),
+    callStatus: CallStatus.nullable(),
+    callDuration: z.number().nullable().meta({ description: "Seconds." }),
+    finalizedAt: Timestamp.nullable(),
+    recording: RecordingFact.nullable(),
+  })
+  .meta({ id: "Session" });
+export type Session = z.infer<typeof Session>;
+
+/** The answer to a report: the session as the report found or left it. */
+export const ReportAnswer = z
+  .object({
+    sessionId: SessionId,
+    state: SessionState,
+    duplicate: z.boolean().meta({ description: "true: this fact was known already and nothing changed." }),
+    events: z.array(z.enum(eventNames)).meta({ description: "Events that this report emitted, in order." }),
+  })
+  .meta({ id: "ReportAnswer" });
+export type ReportAnswer = z.infer<typeof ReportAnswer>;
+
+/** One report of a session's timeline. */
+export const TimelineReport = z.object({
+  type: z.enum(["created", "conversation-ended", "call-ended", "recording-processed"]),
+  reportedAt: Timestamp,
+  by: z.enum(["runtime", "sendoff"]).meta({
+    description: "sendoff: it ended the conversation itself, because the runtime said that nobody spoke.",
+  }),
+});
+
+/** One emitted event, and why it went nowhere if it did. Behaviour, section 5. */
+export const TimelineEvent = z.object({
+  event: z.enum(eventNames),
+  webhookId: z.string(),
+  emittedAt: Timestamp,
+  deliveries: z.int().meta({ description: "To how many endpoints it was owed." }),
+  unsentReason: z.enum(["no_endpoint", "not_subscribed"]).nullable(),
+});
+
+/** One delivery and where it stands. */
+export const TimelineDelivery = z.object({
+  event: z.enum(eventNames),
+  endpointId: z.uuid(),
+  url: z.string(),
+  state: DeliveryState,
+  attempts: z.int(),
+});
+
+/** What happened to a session, in order. Behaviour, section 6. */
+export const Timeline = z
+  .object({
+    reports: z.array(TimelineReport),
+    events: z.array(TimelineEvent),
+    deliveries: z.array(TimelineDelivery),
+    attempts: z.array(WebhookLog),
+  })
+  .meta({ id: "Timeline" });
+export type Timeline = z.infer<typeof Timeline>;
+
+/** A session with its timeline. */
+export const SessionDetail = Session.extend({ timeline: Timeline }).meta({ id: "SessionDetail" });
+export type SessionDetail = z.infer<typeof SessionDetail>;
+
+/** Filters of GET `.../sessions`. `page` and `pageSize` are for existing clients; else `cursor` and `limit`. */
+export const SessionsQuery = z
+  .strictObject({
+    ...pageQuery,
+    channel: Channel.optional(),
+    callStatus: CallStatus.optional(),
+    state: SessionState.optional(),
+    from: Timestamp.optional(),
+    to: Timestamp.optional(),
+    text: z.string().min(1).max(200).optional(),
+    page: z.coerce.number<string>().int().min(1).max(100_000).optional(),
+    pageSize: z.coerce.number<string>().int().min(1).max(500).optional(),
+  })
+  .refine((query) => query.cursor === undefined || query.page === undefined, {
+    error: "expected cursor or page, not both",
+    path: ["page"],
+  })
+  .meta({ id: "SessionsQuery" });
+export type SessionsQuery = z.infer<typeof SessionsQuery>;

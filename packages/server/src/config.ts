@@ -1,0 +1,109 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import { parseSecretKey } from "./secrets/seal.ts";
+import type { AllowHttp } from "./tenancy/endpoint-rules.ts";
+
+/** Everything that can be set, checked. Behaviour, section 9. */
+export interface Config {
+  /** PORT, 4600. 0 takes any free one. */
+  readonly port: number;
+  /** HOST, 127.0.0.1. */
+  readonly host: string;
+  /** SENDOFF_DATA, `.sendoff`: the embedded PostgreSQL, start.json, the secret key, recordings. An absolute path. */
+  readonly dataFolder: string;
+  /** DATABASE_URL: a PostgreSQL 15 or later. null: the embedded one. */
+  readonly databaseUrl: string | null;
+  /** SENDOFF_ALLOW_HTTP: `loopback` on the local start (no DATABASE_URL), else `none`. */
+  readonly allowHttp: AllowHttp;
+  /** SENDOFF_SECRET_KEY: seals header values and secrets. null: made on the first start and kept in the data folder. */
+  readonly secretKey: Buffer | null;
+  /** SENDOFF_PUBLIC_URL: where others reach this installation. null: http://HOST:PORT. */
+  readonly publicUrl: string | null;
+  /** SENDOFF_LOG: debug, info, warn, error or silent; `info`. */
+  readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
+}
+
+/** Some setting is wrong. The message has a line for each. */
+export class ConfigError extends Error {}
+
+const url = (...protocols: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol));
+
+const Settings = z.object({
+  PORT: z.coerce
+    .number<string>({ error: "a port from 0 to 65535" })
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(4_600)
+    .meta({ expected: "a port from 0 to 65535" }),
+  HOST: z.string().min(1).default("127.0.0.1").meta({ expected: "an address or a host's name" }),
+  SENDOFF_DATA: z.string().min(1).default(".sendoff").meta({ expected: "a folder" }),
+  DATABASE_URL: url("postgres:", "postgresql:")
+    .optional()
+    .meta({ expected: "an address such as postgres://user:password@host:5432/sendoff" }),
+  SENDOFF_ALLOW_HTTP: z
+    .enum(["none", "loopback", "all"])
+    .optional()
+    .meta({ expected: "none, loopback or all" }),
+  SENDOFF_SECRET_KEY: z
+    .string()
+    .refine((text) => parseSecretKey(text) !== null)
+    .optional()
+    .meta({ expected: "32 random bytes in base64, such as `openssl rand -base64 32` prints" }),
+  SENDOFF_PUBLIC_URL: url("http:", "https:").optional().meta({ expected: "an http or https address" }),
+  SENDOFF_LOG: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .meta({ expected: "debug, info, warn, error or silent" }),
+});
+
+/** Settings whose value must not stand in an error message. */
+const secretSettings = new Set(["DATABASE_URL", "SENDOFF_SECRET_KEY"]);
+
+/**
+ * Reads the settings. An empty variable counts as not set.
+ *
+ * @throws ConfigError that tells of every wrong one at once.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const result = Settings.safeParse(given);
+  const wrong = result.success
+    ? []
+    : result.error.issues.map((issue) => settingError(String(issue.path[0]), given));
+  const unknown = Object.keys(given).filter(
+    (name) => name.startsWith("SENDOFF_") && !(name in Settings.shape) && !clientSettings.has(name),
+  );
+  for (const name of unknown) {
+    wrong.push(`${name} is not a setting; expected one of ${Object.keys(Settings.shape).join(", ")}`);
+  }
+  if (!result.success || wrong.length > 0) {
+    throw new ConfigError(
+      `Some settings are wrong:\n${[...new Set(wrong)].map((line) => `  - ${line}`).join("\n")}`,
+    );
+  }
+  const settings = result.data;
+  return {
+    port: settings.PORT,
+    host: settings.HOST,
+    dataFolder: resolve(settings.SENDOFF_DATA),
+    databaseUrl: settings.DATABASE_URL ?? null,
+    allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
+    secretKey: settings.SENDOFF_SECRET_KEY === undefined ? null : parseSecretKey(settings.SENDOFF_SECRET_KEY),
+    publicUrl: settings.SENDOFF_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
+    logLevel: settings.SENDOFF_LOG,
+  };
+}
+
+/** Settings of the command line's client half, which may stand in the same environment. */
+const clientSettings = new Set(["SENDOFF_API_URL", "SENDOFF_KEY", "SENDOFF_PROJECT"]);
+
+function settingError(name: string, given: Record<string, string | undefined>): string {
+  const setting = Settings.shape[name as keyof typeof Settings.shape] as z.ZodType | undefined;
+  const expected = setting?.meta()?.expected;
+  const value = secretSettings.has(name) ? "(not shown)" : JSON.stringify(given[name]);
+  return `${name} is ${value}; expected ${String(expected)}`;
+}

@@ -1,0 +1,35 @@
+import { Refusal } from "../refusal.ts";
+
+/** A place in a list, as the opaque text that a client sends back. */
+export function encodeCursor(parts: readonly (string | number)[]): string {
+  return Buffer.from(JSON.stringify(parts)).toString("base64url");
+}
+
+/**
+ * The parts of a cursor.
+ *
+ * @param shapes what each part must look like.
+ * @throws Refusal when it is not one that Sendoff gave.
+ */
+export function decodeCursor(cursor: string, shapes: readonly RegExp[]): string[] {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(Buffer.from(cursor, "base64url").toString());
+  } catch {
+    parts = null;
+  }
+  const fits =
+    Array.isArray(parts) &&
+    parts.length === shapes.length &&
+    shapes.every((shape, index) => shape.test(String(parts[index])));
+  if (!fits) {
+    throw new Refusal(
+      "invalid_query",
+      "The cursor is not one that Sendoff gave; take nextCursor of the page before.",
+      {
+        details: [{ path: "cursor", message: "expected a nextCursor" }],
+      },
+    );
+  }
+  return (parts as unknown[]).map(String);
+}

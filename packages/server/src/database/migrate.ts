@@ -1,0 +1,54 @@
+import { Kysely, type Migration, Migrator, PostgresDialect } from "kysely";
+import type pg from "pg";
+import * as tenants from "./migrations/0001-tenants.ts";
+import * as sessions from "./migrations/0002-sessions-and-events.ts";
+import * as deliveries from "./migrations/0003-deliveries.ts";
+import * as webhookLogs from "./migrations/0004-webhook-logs.ts";
+import * as inspector from "./migrations/0005-inspector.ts";
+
+/** Every migration, in order. They only go forward; a released one is never changed. */
+export const migrations: Record<string, Migration> = {
+  "0001-tenants": tenants,
+  "0002-sessions-and-events": sessions,
+  "0003-deliveries": deliveries,
+  "0004-webhook-logs": webhookLogs,
+  "0005-inspector": inspector,
+};
+
+/**
+ * Brings the database to this version's tables. Several processes may call it at once: one migrates, the others wait
+ * for it.
+ *
+ * @returns the names of the migrations that were applied now.
+ * @throws Error when one fails (nothing of it stays), or when the database is of a newer version than this code.
+ */
+export async function migrate(pool: pg.Pool): Promise<string[]> {
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: undisposed(pool) }) });
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  const { error, results } = await migrator.migrateToLatest();
+  if (error !== undefined) {
+    const failed = results?.find((result) => result.status === "Error")?.migrationName;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      failed === undefined
+        ? `The database could not be migrated: ${reason}. Is it of a newer version of Sendoff?`
+        : `Migration ${failed} failed and was undone: ${reason}`,
+      { cause: error },
+    );
+  }
+  return (results ?? [])
+    .filter((result) => result.status === "Success")
+    .map((result) => result.migrationName);
+}
+
+/** Whether the database has every migration of this version. For /readyz. */
+export async function isMigrated(pool: pg.Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ name: string }>("SELECT name FROM kysely_migration");
+  const applied = new Set(rows.map((row) => row.name));
+  return Object.keys(migrations).every((name) => applied.has(name));
+}
+
+/** Kysely ends the pool that it is given when it is destroyed; this pool belongs to the caller. */
+function undisposed(pool: pg.Pool): { connect: pg.Pool["connect"]; end(): Promise<void> } {
+  return { connect: pool.connect.bind(pool), end: async () => {} };
+}

@@ -1,0 +1,63 @@
+import { type EndpointHeader, withRecordingUrl } from "@sendoff/contract";
+import type { Clock } from "../clock.ts";
+import type { Claim } from "../outbox/claim.ts";
+import type { RecordingLinks } from "../recordings/links.ts";
+import type { Sealer } from "../secrets/seal.ts";
+import { sign } from "../secrets/signature.ts";
+import { headersSeal, secretSeal } from "../tenancy/endpoints.ts";
+import type { AttemptRequest } from "./attempt.ts";
+
+/** What an attempt is composed with. */
+export interface ComposeParts {
+  readonly sealer: Sealer;
+  readonly links: RecordingLinks;
+  readonly clock: Clock;
+  /** The `user-agent` header: `Sendoff/<version>`. */
+  readonly userAgent: string;
+}
+
+export interface Composed {
+  readonly request: AttemptRequest;
+  /** The link in the body without its signature, for the log; null when there is none. */
+  readonly recordingUrl: string | null;
+}
+
+/** Makes the POST of a claim: URL, headers and secret of this moment, the stored bytes, and for a recording a fresh link. */
+export async function composeAttempt(claim: Claim, parts: ComposeParts): Promise<Composed> {
+  const [headersText, secret] = await Promise.all([
+    claim.headersSealed === null
+      ? "[]"
+      : parts.sealer.open(headersSeal(claim.endpointId), claim.headersSealed),
+    parts.sealer.open(secretSeal(claim.endpointId), claim.secretSealed),
+  ]);
+  const headers = JSON.parse(headersText) as EndpointHeader[];
+  const link = claim.recordingObjectKey === null ? null : parts.links.mint(claim.recordingObjectKey);
+  const body = link === null ? claim.payload : withRecordingUrl(claim.payload, link.url);
+  const timestamp = Math.floor(parts.clock.wallMs() / 1_000);
+  return {
+    request: {
+      url: new URL(claim.url),
+      timeoutMs: claim.timeoutMs,
+      body,
+      // Ours come last and none of the endpoint's own can bear these names (tenancy/endpoint-rules.ts).
+      headers: [
+        ...headers.flatMap(({ key, value }) => [key, value]),
+        "content-type",
+        "application/json",
+        "user-agent",
+        parts.userAgent,
+        "webhook-id",
+        claim.webhookId,
+        "webhook-timestamp",
+        String(timestamp),
+        "webhook-signature",
+        sign([secret], claim.webhookId, timestamp, body),
+        "sendoff-attempt",
+        String(claim.attempt),
+        "sendoff-trigger",
+        claim.trigger,
+      ],
+    },
+    recordingUrl: link?.shownUrl ?? null,
+  };
+}

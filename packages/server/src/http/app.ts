@@ -1,0 +1,157 @@
+import { randomUUID } from "node:crypto";
+import type { HttpBindings } from "@hono/node-server";
+import { type ErrorBody, SessionId } from "@sendoff/contract";
+import { type Context, Hono } from "hono";
+import { LRUCache } from "lru-cache";
+import type pg from "pg";
+import { isUnavailable } from "../database/pool.ts";
+import { stringify } from "../json-text.ts";
+import type { Logger } from "../log.ts";
+import { Refusal } from "../refusal.ts";
+import type { KeyRing } from "../tenancy/keys.ts";
+import { projectExists } from "../tenancy/projects.ts";
+import { authorize } from "./auth.ts";
+import { readJson } from "./body.ts";
+import type { Answer, Call, Route } from "./route.ts";
+import { validate } from "./validate.ts";
+
+export interface AppParts {
+  readonly pool: pg.Pool;
+  readonly keys: KeyRing;
+  readonly log: Logger;
+  readonly routes: readonly Route[];
+}
+
+type App = Hono<{ Bindings: HttpBindings }>;
+type AppContext = Context<{ Bindings: HttpBindings }>;
+
+/** Projects are never deleted, so one that was seen need not be looked up again for a while. */
+const seenProjectsMax = 10_000;
+const seenProjectsMs = 60_000;
+
+/** The HTTP application: each request goes by way of route, key, path, query and body to its handler. */
+export function createApp(parts: AppParts): App {
+  const app: App = new Hono<{ Bindings: HttpBindings }>();
+  const seen = new LRUCache<string, true>({ max: seenProjectsMax, ttl: seenProjectsMs });
+  const exists = async (projectId: string): Promise<boolean> => {
+    if (seen.has(projectId)) return true;
+    const found = await projectExists(parts.pool, projectId);
+    if (found) seen.set(projectId, true);
+    return found;
+  };
+  for (const route of parts.routes) {
+    app.on(route.method, honoPath(route.path), (context) => serve(parts, exists, route, context));
+  }
+  for (const [path, methods] of methodsByPath(parts.routes)) {
+    app.all(honoPath(path), (context) => {
+      throw new Refusal(
+        "method_not_allowed",
+        `${context.req.method} is not for this path; expected ${methods.join(" or ")}.`,
+        { headers: { allow: methods.join(", ") } },
+      );
+    });
+  }
+  app.notFound((context) =>
+    refusalResponse(
+      new Refusal(
+        "route_not_found",
+        `There is nothing at ${context.req.method} ${context.req.path.slice(0, 200)}.`,
+      ),
+    ),
+  );
+  app.onError((error) => errorResponse(parts.log, error));
+  return app;
+}
+
+async function serve(
+  parts: AppParts,
+  exists: (projectId: string) => Promise<boolean>,
+  route: Route,
+  context: AppContext,
+): Promise<Response> {
+  const path: Record<string, string> = context.req.param();
+  const caller = await authorize(
+    parts.keys,
+    context.req.header("authorization"),
+    route.access,
+    path.projectId,
+    exists,
+  );
+  if (path.sessionId !== undefined) {
+    validate(SessionId, path.sessionId, "invalid_path", "the session's id in the path");
+  }
+  const query = route.query && validate(route.query, singleQuery(context), "invalid_query", "the query");
+  const body = route.body && (await readBody(route, context));
+  const call = { context, caller, path, query, body } as unknown as Call<never, never>;
+  return answerResponse(await route.handle(call));
+}
+
+async function readBody(
+  route: Route,
+  context: AppContext,
+): Promise<{ value: unknown; text: string } | undefined> {
+  if (route.body === undefined) return undefined;
+  const { value, text } = await readJson(context.env.incoming);
+  return { value: validate(route.body, value, "invalid_body", "the body"), text };
+}
+
+/** The query's parameters; one that stands twice is refused, for nobody can know which was meant. */
+function singleQuery(context: AppContext): Record<string, string> {
+  const single: Record<string, string> = {};
+  for (const [name, values] of Object.entries(context.req.queries())) {
+    if (values.length > 1) {
+      throw new Refusal(
+        "invalid_query",
+        `The query has ${JSON.stringify(name)} ${values.length} times; expected it once.`,
+      );
+    }
+    single[name] = values[0] ?? "";
+  }
+  return single;
+}
+
+function answerResponse(answer: Answer): Response {
+  if (answer instanceof Response) return answer;
+  const { status, data, nextCursor } = answer;
+  return jsonResponse(status, nextCursor === undefined ? { data } : { data, nextCursor });
+}
+
+function jsonResponse(status: number, value: unknown, headers: Record<string, string> = {}): Response {
+  return new Response(stringify(value), {
+    status,
+    headers: { "content-type": "application/json", "cache-control": "no-store", ...headers },
+  });
+}
+
+function refusalResponse(refusal: Refusal): Response {
+  const body: ErrorBody = {
+    error: { code: refusal.code, message: refusal.message, details: [...refusal.details] },
+  };
+  return jsonResponse(refusal.status, body, { ...refusal.headers });
+}
+
+function errorResponse(log: Logger, error: unknown): Response {
+  if (error instanceof Refusal) return refusalResponse(error);
+  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (isUnavailable(error)) {
+    log.error({ event: "http.database_unavailable", reason });
+    return refusalResponse(
+      new Refusal("database_unavailable", "PostgreSQL does not answer; try again in a second."),
+    );
+  }
+  const requestId = randomUUID();
+  log.error({ event: "http.failed", requestId, reason });
+  return refusalResponse(
+    new Refusal("internal_error", `Sendoff made a mistake; its log tells more under the id ${requestId}.`),
+  );
+}
+
+/** `{name}` is one part of a path, `{name+}` is all that follows. */
+const honoPath = (path: string): string =>
+  path.replace(/\{(\w+)\}/g, ":$1").replace(/\{(\w+)\+\}/g, ":$1{.+}");
+
+function methodsByPath(routes: readonly Route[]): Map<string, string[]> {
+  const methods = new Map<string, string[]>();
+  for (const { path, method } of routes) methods.set(path, [...(methods.get(path) ?? []), method]);
+  return methods;
+}

@@ -1,0 +1,65 @@
+import { Refusal } from "../refusal.ts";
+import type { Caller, KeyRing } from "../tenancy/keys.ts";
+import type { Access } from "./route.ts";
+
+/** Longest Authorization header that is looked at. A key with its scheme has 53 characters. */
+const headerMax = 200;
+
+/**
+ * Who sends a request, by its `Authorization: Bearer` header alone: a key in the query string would end up in logs.
+ *
+ * @param header its value; several such headers come joined and match no key.
+ * @throws Refusal missing_key or wrong_key.
+ */
+async function authenticate(keys: KeyRing, header: string | undefined): Promise<Caller> {
+  if (header === undefined) {
+    throw new Refusal("missing_key", 'Send a key in the header "Authorization: Bearer dk_..." or "sk_...".', {
+      headers: { "www-authenticate": "Bearer" },
+    });
+  }
+  const key = header.length > headerMax ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1];
+  const caller = key === undefined ? null : await keys.find(key);
+  if (caller === null) {
+    throw new Refusal(
+      "wrong_key",
+      "The key in the Authorization header is not one of this installation. Expected Bearer and a key that begins with dk_ or sk_.",
+      { headers: { "www-authenticate": 'Bearer error="invalid_token"' } },
+    );
+  }
+  return caller;
+}
+
+/**
+ * Whether the caller may use a route, and who it is.
+ *
+ * A project that is another's and one that does not exist are refused alike, so that nothing can be learned.
+ */
+export async function authorize(
+  keys: KeyRing,
+  header: string | undefined,
+  access: Access,
+  projectId: string | undefined,
+  projectExists: (projectId: string) => Promise<boolean>,
+): Promise<Caller | null> {
+  if (access === "open") return null;
+  const caller = await authenticate(keys, header);
+  if (access === "developer" && caller.kind !== "developer") {
+    throw new Refusal(
+      "developer_key_needed",
+      "This takes a developer key (dk_...); given was a project's key (sk_...).",
+    );
+  }
+  if (access !== "project") return caller;
+  const id = projectId ?? "";
+  const visible =
+    caller.kind === "project" ? caller.projectId === id : isUuid(id) && (await projectExists(id));
+  if (!visible) {
+    throw new Refusal(
+      "project_not_found",
+      `There is no project ${JSON.stringify(id.slice(0, 60))} that this key may see.`,
+    );
+  }
+  return caller;
+}
+
+const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);

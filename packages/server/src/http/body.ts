@@ -1,0 +1,82 @@
+import type { IncomingMessage } from "node:http";
+import { boundJson, compactJson } from "../json-text.ts";
+import { Refusal } from "../refusal.ts";
+
+/** Bounds of a request's body. Behaviour, section 7; hostile cases, parameters. */
+export const bodyBytesMax = 1024 * 1024;
+const bounds = { depthMax: 32, keysMax: 10_000 };
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Reads a body up to a limit. What is beyond the limit is not read into memory.
+ *
+ * @throws Refusal body_too_large while the body still comes in, or at once when its length says so.
+ */
+export async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  const tooLarge = (): Refusal =>
+    new Refusal("body_too_large", `The body has more than ${bytesMax} bytes. Send it in smaller parts.`, {
+      // The rest of the body is still on its way: this connection cannot carry another request.
+      headers: { connection: "close" },
+    });
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+}
+
+/**
+ * Reads and parses a JSON body.
+ *
+ * @returns the value for validation, and the text without white space, from which variables are taken as they came.
+ * @throws Refusal when it is not sent as JSON, too large, not UTF-8, not JSON, or nested too deep.
+ */
+export async function readJson(request: IncomingMessage): Promise<{ value: unknown; text: string }> {
+  const type = request.headers["content-type"] ?? "";
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new Refusal("media_type_not_json", `The body is compressed (${encoding}); send it as it is.`);
+  }
+  if (!/^application\/(?:[\w.+-]+\+)?json(?:\s*;.*)?$/i.test(type)) {
+    const given = type === "" ? "no content-type" : `content-type ${type}`;
+    throw new Refusal("media_type_not_json", `Given ${given}; expected application/json.`);
+  }
+  return parseJson(await readBytes(request, bodyBytesMax));
+}
+
+/** Parses the bytes of a body. See {@link readJson}. */
+export function parseJson(bytes: Buffer): { value: unknown; text: string } {
+  const raw = decode(bytes);
+  const broken = boundJson(raw, bounds);
+  if (broken !== null) {
+    throw new Refusal(
+      "too_deep",
+      broken === "too_deep"
+        ? `The body nests more than ${bounds.depthMax} levels.`
+        : `The body has more than ${bounds.keysMax} keys.`,
+    );
+  }
+  try {
+    return { value: JSON.parse(raw), text: compactJson(raw) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Refusal("invalid_json", `The body is not JSON: ${reason}.`);
+  }
+}
+
+function decode(bytes: Buffer): string {
+  let text: string;
+  try {
+    text = decoder.decode(bytes);
+  } catch {
+    throw new Refusal("invalid_json", "The body is not UTF-8 text.");
+  }
+  if (text.startsWith("\ufeff"))
+    throw new Refusal("invalid_json", "The body begins with a byte order mark; leave it out.");
+  return text;
+}

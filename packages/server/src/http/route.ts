@@ -1,0 +1,63 @@
+import type { Context } from "hono";
+import type { z } from "zod";
+import type { Caller } from "../tenancy/keys.ts";
+
+/** Who may call a route. There is no default: a route without one does not compile. */
+export type Access =
+  /** Anybody: it answers nothing of a tenant. */
+  | "open"
+  /** A developer key. */
+  | "developer"
+  /** Any key; the route itself narrows to what the caller may see. */
+  | "any_key"
+  /** A developer key, or the key of the project in the path. */
+  | "project";
+
+/** A JSON body that fits its schema, with the text that it was parsed from. */
+export interface JsonBody<Value> {
+  readonly value: Value;
+  /** The whole body as compact JSON text. */
+  readonly text: string;
+}
+
+/** What a route's handler gets: everything in it has been checked. */
+export interface Call<Body, Query> {
+  readonly context: Context;
+  /** Who calls; null on an open route. */
+  readonly caller: Caller | null;
+  /** Parts of the path, such as projectId and sessionId. */
+  readonly path: Readonly<Record<string, string>>;
+  readonly body: JsonBody<Body>;
+  readonly query: Query;
+}
+
+/** What a handler answers: a status and the value of `data`, or a whole Response. */
+export type Answer =
+  | Response
+  | { readonly status: 200 | 201; readonly data: unknown; readonly nextCursor?: string | null };
+
+/** One operation of the API. The table of these is the router, the tenancy matrix and the API's description. */
+export interface Route {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Parts in braces, as in the documents: `/v1/projects/{projectId}/agent`. */
+  readonly path: string;
+  readonly access: Access;
+  /** What it does, as a sentence. */
+  readonly summary: string;
+  readonly body?: z.ZodType;
+  readonly query?: z.ZodType;
+  readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
+}
+
+/** Writes a route with the types of its body and query. */
+export function route<Body extends z.ZodType, Query extends z.ZodType>(definition: {
+  readonly method: Route["method"];
+  readonly path: string;
+  readonly access: Access;
+  readonly summary: string;
+  readonly body?: Body;
+  readonly query?: Query;
+  readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
+}): Route {
+  return definition as Route;
+}

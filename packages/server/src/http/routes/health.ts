@@ -1,0 +1,36 @@
+import type pg from "pg";
+import { isMigrated } from "../../database/migrate.ts";
+import { isUnavailable } from "../../database/pool.ts";
+import { Refusal } from "../../refusal.ts";
+import { type Route, route } from "../route.ts";
+
+/** @param isDraining whether this process is shutting down. */
+export function healthRoutes(pool: pg.Pool, isDraining: () => boolean): Route[] {
+  return [
+    route({
+      method: "GET",
+      path: "/healthz",
+      access: "open",
+      summary: "Liveness: this process answers.",
+      handle: () => ({ status: 200, data: { status: "alive" } }),
+    }),
+    route({
+      method: "GET",
+      path: "/readyz",
+      access: "open",
+      summary: "Readiness: PostgreSQL answers, its tables are of this version, nothing is shutting down.",
+      async handle() {
+        if (isDraining()) throw new Refusal("draining", "This process is shutting down.");
+        try {
+          if (await isMigrated(pool)) return { status: 200, data: { status: "ready" } };
+        } catch (error) {
+          if (!isUnavailable(error)) throw error;
+        }
+        throw new Refusal(
+          "database_unavailable",
+          "PostgreSQL does not answer, or lacks tables of this version.",
+        );
+      },
+    }),
+  ];
+}

@@ -1,0 +1,44 @@
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import type { RecordingLinks } from "../../recordings/links.ts";
+import { Refusal } from "../../refusal.ts";
+import { type Route, route } from "../route.ts";
+
+/** @param folder where the audio lies, by object key. */
+export function recordingRoutes(links: RecordingLinks, folder: string): Route[] {
+  return [
+    route({
+      method: "GET",
+      path: "/recordings/{objectKey+}",
+      // The signature in the link is what gives access.
+      access: "open",
+      summary: "The audio of a call, by the short-lived link of a recording.ready.",
+      async handle({ path: { objectKey = "" }, context }) {
+        const { expires = "", signature = "" } = context.req.query();
+        const reason = links.refuse(objectKey, expires, signature);
+        if (reason !== null) {
+          throw new Refusal(
+            "recording_link_invalid",
+            reason === "expired"
+              ? "This link has expired; links work for 15 minutes. Have the recording.ready sent again, or ask for a fresh one."
+              : "This is not a link as Sendoff made it. Use the whole recordingUrl of a recording.ready.",
+          );
+        }
+        // Signed keys are keys of a project: they cannot lead out of the folder (recordings/links.ts).
+        const file = join(folder, objectKey);
+        const found = await stat(file).catch(() => null);
+        if (!found?.isFile()) throw new Refusal("recording_not_found", "There is no audio at this key yet.");
+        return new Response(Readable.toWeb(createReadStream(file)) as ReadableStream, {
+          headers: {
+            "content-type": "application/octet-stream",
+            "content-length": String(found.size),
+            "x-content-type-options": "nosniff",
+            "cache-control": "private, no-store",
+          },
+        });
+      },
+    }),
+  ];
+}

@@ -1,0 +1,160 @@
+import {
+  type CallEnded,
+  CallEnded as CallEndedBody,
+  type ConversationEnded,
+  ConversationEnded as ConversationEndedBody,
+  type ErrorBody,
+  type RecordingProcessed,
+  RecordingProcessed as RecordingProcessedBody,
+  type ReportAnswer,
+  Report as ReportItem,
+  reportsMax,
+} from "@sendoff/contract";
+import { z } from "zod";
+import { elementsOf, membersOf } from "../../json-text.ts";
+import type { Applied, ReportIntake } from "../../lifecycle/apply.ts";
+import { type Report, stateOf } from "../../lifecycle/session.ts";
+import { variablesBytesMax } from "../../lifecycle/transition.ts";
+import { isKeyOfProject } from "../../recordings/links.ts";
+import { Refusal } from "../../refusal.ts";
+import { type Route, route } from "../route.ts";
+import { validate } from "../validate.ts";
+
+/** The answer to one report. */
+export function reportAnswer({ session, duplicate, events }: Applied): ReportAnswer {
+  return { sessionId: session.sessionId, state: stateOf(session), duplicate, events: [...events] };
+}
+
+/**
+ * Variables as the compact JSON text that was sent.
+ *
+ * @throws Refusal when they have more bytes than the limit.
+ */
+export function variablesText(text: string, field: string): string {
+  const members = membersOf(text).get(field) ?? "{}";
+  const bytes = Buffer.byteLength(members);
+  if (bytes <= variablesBytesMax) return members;
+  throw new Refusal(
+    "variables_too_large",
+    `${field} has ${bytes} bytes; expected at most ${variablesBytesMax}.`,
+    {
+      details: [{ path: field, message: `expected at most ${variablesBytesMax} bytes` }],
+    },
+  );
+}
+
+const moment = (text: string | undefined): Date | null => (text === undefined ? null : new Date(text));
+
+function conversationReport(body: ConversationEnded, text: string): Report {
+  return {
+    type: "conversation-ended",
+    channel: body.channel ?? null,
+    currentNodeId: body.currentNodeId,
+    messagesCount: body.messagesCount,
+    extractedVariables: variablesText(text, "extractedVariables"),
+    endedAt: moment(body.endedAt),
+  };
+}
+
+function callReport(body: CallEnded): Report {
+  return {
+    type: "call-ended",
+    callStatus: body.callStatus,
+    callDuration: body.callDuration,
+    conversation: body.conversation ?? null,
+    endedAt: moment(body.endedAt),
+  };
+}
+
+function recordingReport(body: RecordingProcessed, projectId: string): Report {
+  if (!body.success) {
+    return { type: "recording-processed", success: false, objectKey: null, error: body.error ?? null };
+  }
+  if (!isKeyOfProject(body.objectKey, projectId)) {
+    throw new Refusal(
+      "invalid_body",
+      `objectKey ${JSON.stringify(body.objectKey.slice(0, 200))} is not a key of this project; expected projects/${projectId}/ and then names of letters, digits and . _ : = -.`,
+      { details: [{ path: "objectKey", message: `expected a key under projects/${projectId}/` }] },
+    );
+  }
+  return { type: "recording-processed", success: true, objectKey: body.objectKey, error: null };
+}
+
+/** The report of an item of POST /reports. */
+function itemReport(item: z.output<typeof ReportItem>, text: string, projectId: string): Report {
+  switch (item.type) {
+    case "conversation-ended":
+      return conversationReport(item, text);
+    case "call-ended":
+      return callReport(item);
+    case "recording-processed":
+      return recordingReport(item, projectId);
+  }
+}
+
+type ItemAnswer = { status: 200; data: ReportAnswer } | ({ status: number } & ErrorBody);
+
+function itemError(error: unknown): ItemAnswer {
+  if (!(error instanceof Refusal)) throw error;
+  return {
+    status: error.status,
+    error: { code: error.code, message: error.message, details: [...error.details] },
+  };
+}
+
+export function reportRoutes(intake: ReportIntake): Route[] {
+  const ofSession = "/v1/projects/{projectId}/sessions/{sessionId}";
+  const take = async (projectId = "", sessionId = "", report: Report) => ({
+    status: 200 as const,
+    data: reportAnswer(await intake.apply(projectId, sessionId, report)),
+  });
+  const takeItem = async (projectId: string, value: unknown, text: string): Promise<ItemAnswer> => {
+    try {
+      const item = validate(ReportItem, value, "invalid_body", "this report");
+      return await take(projectId, item.sessionId, itemReport(item, text, projectId));
+    } catch (error) {
+      return itemError(error);
+    }
+  };
+  return [
+    route({
+      method: "POST",
+      path: `${ofSession}/conversation-ended`,
+      access: "project",
+      summary: "The conversation has ended: emits session.ended.",
+      body: ConversationEndedBody,
+      handle: ({ path, body }) =>
+        take(path.projectId, path.sessionId, conversationReport(body.value, body.text)),
+    }),
+    route({
+      method: "POST",
+      path: `${ofSession}/call-ended`,
+      access: "project",
+      summary: "The call has ended: emits call.ended. Calls only.",
+      body: CallEndedBody,
+      handle: ({ path, body }) => take(path.projectId, path.sessionId, callReport(body.value)),
+    }),
+    route({
+      method: "POST",
+      path: `${ofSession}/recording-processed`,
+      access: "project",
+      summary: "The recording was processed, either way: emits recording.ready. Calls only.",
+      body: RecordingProcessedBody,
+      handle: ({ path, body }) =>
+        take(path.projectId, path.sessionId, recordingReport(body.value, path.projectId ?? "")),
+    }),
+    route({
+      method: "POST",
+      path: "/v1/projects/{projectId}/reports",
+      access: "project",
+      summary: `Up to ${reportsMax} reports of many sessions, answered item by item.`,
+      // Items are checked one by one: a wrong one is answered so, and the others are taken.
+      body: z.array(z.unknown()).min(1).max(reportsMax),
+      async handle({ path: { projectId = "" }, body }) {
+        const texts = elementsOf(body.text);
+        const items = body.value.map((value, index) => takeItem(projectId, value, texts[index] ?? "{}"));
+        return { status: 200, data: await Promise.all(items) };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from "node:crypto";
+import { CreateSession, SessionProgress, SessionsQuery } from "@sendoff/contract";
+import type pg from "pg";
+import { stringify } from "../../json-text.ts";
+import type { ReportIntake } from "../../lifecycle/apply.ts";
+import { listSessions, readSession, readTimeline, viewSession } from "../../lifecycle/read.ts";
+import { logsOfSession } from "../../logbook/read.ts";
+import { Refusal } from "../../refusal.ts";
+import { type Route, route } from "../route.ts";
+import { reportAnswer, variablesText } from "./reports.ts";
+
+export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
+  const all = "/v1/projects/{projectId}/sessions";
+  const one = `${all}/{sessionId}`;
+  return [
+    route({
+      method: "POST",
+      path: all,
+      access: "project",
+      summary: "Makes a session. The same one again is answered with 200 and duplicate.",
+      body: CreateSession,
+      async handle({ path: { projectId = "" }, body: { value, text } }) {
+        const applied = await intake.apply(projectId, value.sessionId ?? randomUUID(), {
+          type: "created",
+          channel: value.channel,
+          variables: value.variables === undefined ? null : variablesText(text, "variables"),
+          startNodeId: value.startNodeId ?? null,
+        });
+        const data = { ...viewSession(applied.session), duplicate: applied.duplicate };
+        return { status: applied.duplicate ? 200 : 201, data };
+      },
+    }),
+    route({
+      method: "PATCH",
+      path: one,
+      access: "project",
+      summary: "Progress: where the conversation stands. Variables are merged by key.",
+      body: SessionProgress,
+      async handle({ path: { projectId = "", sessionId = "" }, body: { value, text } }) {
+        const applied = await intake.apply(projectId, sessionId, {
+          type: "progress",
+          currentNodeId: value.currentNodeId ?? null,
+          messagesCount: value.messagesCount ?? null,
+          extractedVariables:
+            value.extractedVariables === undefined ? null : variablesText(text, "extractedVariables"),
+        });
+        return { status: 200, data: reportAnswer(applied) };
+      },
+    }),
+    route({
+      method: "GET",
+      path: all,
+      access: "project",
+      summary: "Lists sessions, newest first, by cursor or by page.",
+      query: SessionsQuery,
+      async handle({ path: { projectId = "" }, query }) {
+        const { sessions, nextCursor, pagination } = await listSessions(pool, projectId, query);
+        if (pagination === undefined) return { status: 200, data: sessions, nextCursor };
+        return new Response(stringify({ data: sessions, nextCursor, pagination }), {
+          headers: { "content-type": "application/json", "cache-control": "no-store" },
+        });
+      },
+    }),
+    route({
+      method: "GET",
+      path: one,
+      access: "project",
+      summary: "One session with its timeline: reports, events, deliveries, attempts.",
+      async handle({ path: { projectId = "", sessionId = "" } }) {
+        const found = await readSession(pool, projectId, sessionId);
+        if (found === null) {
+          throw new Refusal("session_not_found", `This project has no session ${JSON.stringify(sessionId)}.`);
+        }
+        const attempts = await logsOfSession(pool, found.key);
+        const timeline = await readTimeline(pool, found.session, found.key, attempts);
+        return { status: 200, data: { ...viewSession(found.session), timeline } };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,156 @@
+import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { agentEvents, StartFile } from "@sendoff/contract";
+import type pg from "pg";
+import type { Config } from "./config.ts";
+import { createInspector } from "./inspector/inspector.ts";
+import { createSealer, createSecretKey, parseSecretKey, type Sealer } from "./secrets/seal.ts";
+import { updateAgent } from "./tenancy/agents.ts";
+import { createKey } from "./tenancy/keys.ts";
+import { createProject, listProjects } from "./tenancy/projects.ts";
+
+/** The data folder does not fit the database. The message says what to do. */
+export class InstallationError extends Error {}
+
+const ownerOnly = 0o600;
+
+/** Writes a file that its owner alone may read, all of it or nothing. */
+async function writePrivate(path: string, text: string): Promise<void> {
+  const fresh = `${path}.${process.pid}.new`;
+  await writeFile(fresh, text, { mode: ownerOnly });
+  await chmod(fresh, ownerOnly);
+  await rename(fresh, path);
+}
+
+/** A file's text, or null when there is none. */
+async function readIfThere(path: string): Promise<string | null> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+}
+
+/**
+ * The key that seals secrets: SENDOFF_SECRET_KEY, or the one in the data folder, which the first start makes.
+ *
+ * @throws InstallationError when the file is damaged.
+ */
+export async function loadSecretKey(config: Config): Promise<Buffer> {
+  if (config.secretKey !== null) return config.secretKey;
+  const path = join(config.dataFolder, "secret.key");
+  const stored = await readIfThere(path);
+  if (stored === null) {
+    const made = createSecretKey();
+    await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
+    await writePrivate(path, `${made}\n`);
+    return Buffer.from(made, "base64");
+  }
+  const key = parseSecretKey(stored.trim());
+  if (key === null) {
+    throw new InstallationError(
+      `${path} does not hold 32 bytes in base64. Put back the key of the first start, or set SENDOFF_SECRET_KEY.`,
+    );
+  }
+  return key;
+}
+
+/**
+ * The sealer for a database: the first start leaves the key's id there, each later one needs the same key.
+ *
+ * @throws InstallationError when the database was sealed with another key.
+ */
+export async function openSealer(pool: pg.Pool, key: Buffer): Promise<Sealer> {
+  const sealer = createSealer(key);
+  const { rows } = await pool.query<{ keyId: string }>(
+    `INSERT INTO installation (secret_key_id) VALUES ($1)
+     ON CONFLICT (only_row) DO UPDATE SET secret_key_id = installation.secret_key_id
+     RETURNING secret_key_id AS "keyId"`,
+    [sealer.keyId],
+  );
+  const keyId = rows[0]?.keyId;
+  if (keyId === sealer.keyId) return sealer;
+  throw new InstallationError(
+    `The secrets in this database are sealed with the key ${keyId}, and the key at hand is ${sealer.keyId}. Set SENDOFF_SECRET_KEY to the key of the first start (secret.key in its data folder).`,
+  );
+}
+
+/**
+ * What the first start makes and every start prints: a project whose agent points at the built-in inspector, and keys.
+ * It is read back from start.json; what that file lacks (keys are stored as hashes) is made anew.
+ */
+export async function prepareFirstProject(
+  config: Config,
+  pool: pg.Pool,
+  sealer: Sealer,
+  apiUrl: string,
+): Promise<StartFile> {
+  const path = join(config.dataFolder, "start.json");
+  const stored = await storedStart(path, pool);
+  const made = stored ?? (await makeFirst(pool, sealer, apiUrl));
+  const start: StartFile = {
+    apiUrl,
+    dashboardUrl: null,
+    signInUrl: null,
+    inspectorUrl: `${apiUrl}${new URL(made.inspectorUrl).pathname}`,
+    projectId: made.projectId,
+    projectKey: made.projectKey,
+    developerKey: made.developerKey,
+    pid: process.pid,
+  };
+  if (stored !== null && stored.inspectorUrl !== start.inspectorUrl) {
+    await followInspector(pool, start.projectId, stored.inspectorUrl, start.inspectorUrl);
+  }
+  await writePrivate(path, `${JSON.stringify(start, null, 2)}\n`);
+  return start;
+}
+
+/** start.json of an earlier start on this very database, or null. */
+async function storedStart(path: string, pool: pg.Pool): Promise<StartFile | null> {
+  const text = await readIfThere(path);
+  if (text === null) return null;
+  let parsed: ReturnType<typeof StartFile.safeParse>;
+  try {
+    parsed = StartFile.safeParse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+  if (!parsed.success) return null;
+  const projects = await listProjects(pool, parsed.data.projectId);
+  return projects.length === 0 ? null : parsed.data;
+}
+
+type FirstProject = Pick<StartFile, "inspectorUrl" | "projectId" | "projectKey" | "developerKey">;
+
+/** On an empty database a project whose agent points at an inspector; else new keys for the oldest project there is. */
+async function makeFirst(pool: pg.Pool, sealer: Sealer, apiUrl: string): Promise<FirstProject> {
+  const oldest = (await listProjects(pool, null))[0];
+  const project =
+    oldest === undefined
+      ? await createProject(pool, "First project")
+      : { id: oldest.id, key: await createKey(pool, { kind: "project", projectId: oldest.id }) };
+  const inspectorUrl = `${apiUrl}/inspect/${await createInspector(pool, project.id)}`;
+  const developerKey = await createKey(pool, { kind: "developer" });
+  if (oldest === undefined) await pointAtInspector(pool, sealer, project.id, inspectorUrl);
+  return { inspectorUrl, projectId: project.id, projectKey: project.key, developerKey };
+}
+
+/** With another PORT the inspector has another address; an agent that still points at the old one follows. */
+async function followInspector(pool: pg.Pool, projectId: string, from: string, to: string): Promise<void> {
+  await pool.query(
+    `UPDATE endpoints SET url = $3, updated_at = now()
+     WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL AND url = $2`,
+    [projectId, from, to],
+  );
+}
+
+async function pointAtInspector(
+  pool: pg.Pool,
+  sealer: Sealer,
+  projectId: string,
+  inspectorUrl: string,
+): Promise<void> {
+  const postSessionWebhook = { url: inspectorUrl, events: [...agentEvents] };
+  const kept = new Map([["name", '"First agent"']]);
+  // The one endpoint that is ours: plain http is right for it, wherever this process listens.
+  await updateAgent(pool, sealer, "all", projectId, { postSessionWebhook }, kept);
+}

@@ -1,0 +1,170 @@
+/**
+ * JSON as text. JavaScript's values cannot carry all that a runtime may send (2^53+1, 1e400, a `__proto__` key, the
+ * order of integer-like keys), so variables are cut out of the request's own text and go into the payload as they
+ * came; only white space between tokens is dropped. Every function but {@link boundJson} takes text that JSON.parse
+ * accepted.
+ */
+
+/** Bounds of one JSON text. */
+export interface JsonBounds {
+  /** Deepest nesting of objects and arrays. */
+  readonly depthMax: number;
+  /** Most members of all objects together. */
+  readonly keysMax: number;
+}
+
+const quote = 0x22;
+const backslash = 0x5c;
+const comma = 0x2c;
+const colon = 0x3a;
+const isOpen = (code: number): boolean => code === 0x7b || code === 0x5b;
+const isClose = (code: number): boolean => code === 0x7d || code === 0x5d;
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+
+/** Index behind the string that starts at `start`; the text's length when it is not closed. */
+function stringEnd(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    if (code === quote) return at + 1;
+    at += code === backslash ? 2 : 1;
+  }
+  return text.length;
+}
+
+/**
+ * Says which bound a text breaks, or null. It runs before JSON.parse and without recursion: a body of 100,000 open
+ * brackets costs one pass over it.
+ */
+export function boundJson(text: string, bounds: JsonBounds): "too_deep" | "too_many_keys" | null {
+  let depth = 0;
+  let keys = 0;
+  let at = 0;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    if (code === quote) {
+      at = stringEnd(text, at);
+      continue;
+    }
+    if (isOpen(code) && ++depth > bounds.depthMax) return "too_deep";
+    if (isClose(code)) depth--;
+    if (code === colon && ++keys > bounds.keysMax) return "too_many_keys";
+    at++;
+  }
+  return null;
+}
+
+/** The same JSON without white space between its tokens. */
+export function compactJson(text: string): string {
+  let out = "";
+  let at = 0;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    const end = code === quote ? stringEnd(text, at) : at + 1;
+    if (!isSpace(code)) out += text.slice(at, end);
+    at = end;
+  }
+  return out;
+}
+
+/** Index of the next comma or closing bracket of the value that starts at `start` in compact text. */
+function valueEnd(text: string, start: number): number {
+  let depth = 0;
+  let at = start;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    if (code === quote) {
+      at = stringEnd(text, at);
+      continue;
+    }
+    if (depth === 0 && (code === comma || isClose(code))) return at;
+    if (isOpen(code)) depth++;
+    if (isClose(code)) depth--;
+    at++;
+  }
+  return at;
+}
+
+/** The elements of a compact array, each as text. */
+export function elementsOf(array: string): string[] {
+  const elements: string[] = [];
+  let at = 1;
+  while (at < array.length - 1) {
+    const end = valueEnd(array, at);
+    elements.push(array.slice(at, end));
+    at = end + 1;
+  }
+  return elements;
+}
+
+/** The members of a compact object, each value as text. Of a key that stands twice the last value counts. */
+export function membersOf(object: string): Map<string, string> {
+  const members = new Map<string, string>();
+  let at = 1;
+  while (at < object.length - 1) {
+    const nameEnd = stringEnd(object, at);
+    const end = valueEnd(object, nameEnd + 1);
+    members.set(JSON.parse(object.slice(at, nameEnd)) as string, object.slice(nameEnd + 1, end));
+    at = end + 1;
+  }
+  return members;
+}
+
+/** An object's text from its members. */
+export function objectText(members: Iterable<readonly [name: string, text: string]>): string {
+  const parts: string[] = [];
+  for (const [name, text] of members) parts.push(`${JSON.stringify(name)}:${text}`);
+  return `{${parts.join(",")}}`;
+}
+
+/** Two compact objects, merged by key: the second one's values count. */
+export function mergeMembers(base: string, changes: string): string {
+  const members = membersOf(base);
+  for (const [name, text] of membersOf(changes)) members.set(name, text);
+  return objectText(members);
+}
+
+/** Whether two compact texts say the same, whatever the order of their keys. */
+export function sameJson(left: string, right: string): boolean {
+  if (left === right) return true;
+  if (left.length !== right.length || left[0] !== right[0]) return false;
+  if (left.startsWith("[")) {
+    const others = elementsOf(right);
+    const own = elementsOf(left);
+    return own.length === others.length && own.every((text, index) => sameJson(text, others[index] ?? ""));
+  }
+  if (!left.startsWith("{")) return false;
+  const others = membersOf(right);
+  const own = membersOf(left);
+  if (own.size !== others.size) return false;
+  for (const [name, text] of own) {
+    const other = others.get(name);
+    if (other === undefined || !sameJson(text, other)) return false;
+  }
+  return true;
+}
+
+/** A value of an answer that is JSON text already. */
+export class JsonText {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** JSON.stringify that puts each {@link JsonText} in as it is. */
+export function stringify(value: unknown): string {
+  const texts: string[] = [];
+  // Unguessable, so that no string of a stranger can stand for one of the texts.
+  const mark = `text-${crypto.randomUUID()}-`;
+  const outer = JSON.stringify(value, (_key, item: unknown) => {
+    if (!(item instanceof JsonText)) return item;
+    texts.push(item.text);
+    return `${mark}${texts.length - 1}`;
+  });
+  if (texts.length === 0) return outer;
+  return outer.replace(
+    new RegExp(`"${mark}(\\d+)"`, "g"),
+    (_all, index: string) => texts[Number(index)] ?? "",
+  );
+}

@@ -1,0 +1,203 @@
+import type {
+  SessionsQuery,
+  Session as SessionView,
+  Timeline,
+  TimelineDelivery,
+  TimelineEvent,
+  TimelineReport,
+  WebhookLog,
+} from "@sendoff/contract";
+import type pg from "pg";
+import type { z } from "zod";
+import { decodeCursor, encodeCursor } from "../database/cursor.ts";
+import { Filters } from "../database/filters.ts";
+import { JsonText } from "../json-text.ts";
+import { type Session, stateOf } from "./session.ts";
+import { sessionColumns, sessionOf } from "./store.ts";
+
+/** A session as it is answered, its variables as the text that was given. */
+export type SessionAnswer = Omit<SessionView, "extractedVariables" | "variables"> & {
+  readonly extractedVariables: JsonText;
+  readonly variables: JsonText | null;
+};
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+/** A stored session in the form of the API. */
+export function viewSession(session: Session): SessionAnswer {
+  return {
+    sessionId: session.sessionId,
+    projectId: session.projectId,
+    channel: session.channel,
+    state: stateOf(session),
+    createdAt: session.createdAt.toISOString(),
+    currentNodeId: session.currentNodeId,
+    messagesCount: session.messagesCount,
+    extractedVariables: new JsonText(session.extractedVariables),
+    variables: session.variables === null ? null : new JsonText(session.variables),
+    conversationEndedAt: iso(session.conversationEndedAt ?? session.conversationReportedAt),
+    callEndedAt: iso(session.callEndedAt ?? session.callReportedAt),
+    callStatus: session.callStatus,
+    callDuration: session.callDuration,
+    finalizedAt: iso(session.finalizedAt),
+    recording:
+      session.recordingReportedAt === null
+        ? null
+        : {
+            success: session.recordingSuccess === true,
+            objectKey: session.recordingObjectKey,
+            error: session.recordingError,
+            reportedAt: session.recordingReportedAt.toISOString(),
+          },
+  };
+}
+
+const columns = sessionColumns.map(({ name }) => name).join(", ");
+
+/** One session, or null. `key` is for other tables. */
+export async function readSession(
+  pool: pg.Pool,
+  projectId: string,
+  sessionId: string,
+): Promise<{ session: Session; key: number } | null> {
+  const { rows } = await pool.query<Record<string, unknown>>(
+    `SELECT session_key, ${columns} FROM sessions WHERE project_id = $1 AND session_id = $2`,
+    [projectId, sessionId],
+  );
+  const row = rows[0];
+  return row === undefined ? null : { session: sessionOf(row), key: row.session_key as number };
+}
+
+/** A page of sessions, newest first, and where the next one begins. */
+export interface SessionsPage {
+  readonly sessions: SessionAnswer[];
+  readonly nextCursor: string | null;
+  /** Only when pages were asked for by number. */
+  readonly pagination?: { readonly page: number; readonly totalPages: number; readonly total: number };
+}
+
+/** Lists a project's sessions, newest first. */
+export async function listSessions(
+  pool: pg.Pool,
+  projectId: string,
+  query: z.output<typeof SessionsQuery>,
+): Promise<SessionsPage> {
+  const filters = new Filters()
+    .add("project_id = ?", projectId)
+    .add("channel = ?", query.channel)
+    .add("call_status = ?", query.callStatus)
+    .add("state = ?", query.state)
+    .add("created_at >= ?", query.from)
+    .add("created_at < ?", query.to)
+    .add("(position(? in session_id) > 0 OR position(? in extracted_variables) > 0)", query.text);
+  const numbered = query.page !== undefined || query.pageSize !== undefined;
+  return numbered ? numberedPage(pool, filters, query) : cursorPage(pool, filters, query);
+}
+
+async function cursorPage(
+  pool: pg.Pool,
+  filters: Filters,
+  query: z.output<typeof SessionsQuery>,
+): Promise<SessionsPage> {
+  if (query.cursor !== undefined) {
+    const [at, key] = decodeCursor(query.cursor, [/^\d{4}-[\dT:.-]+Z$/, /^\d{1,18}$/]);
+    filters.add(`(created_at, session_key) < (?::timestamptz, ${filters.parameter(key)}::bigint)`, at);
+  }
+  const { rows } = await pool.query<Record<string, unknown>>(
+    `SELECT session_key, to_char(created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS place, ${columns}
+     FROM sessions ${filters.where}
+     ORDER BY created_at DESC, session_key DESC LIMIT ${filters.parameter(query.limit + 1)}`,
+    filters.values,
+  );
+  const page = rows.slice(0, query.limit);
+  const last = page.at(-1);
+  const more = rows.length > query.limit && last !== undefined;
+  return {
+    sessions: page.map((row) => viewSession(sessionOf(row))),
+    nextCursor: more ? encodeCursor([last.place as string, last.session_key as number]) : null,
+  };
+}
+
+async function numberedPage(
+  pool: pg.Pool,
+  filters: Filters,
+  query: z.output<typeof SessionsQuery>,
+): Promise<SessionsPage> {
+  const page = query.page ?? 1;
+  const pageSize = query.pageSize ?? query.limit;
+  const counted = await pool.query<{ total: number }>(
+    `SELECT count(*) AS total FROM sessions ${filters.where}`,
+    filters.values,
+  );
+  const total = counted.rows[0]?.total ?? 0;
+  const { rows } = await pool.query<Record<string, unknown>>(
+    `SELECT ${columns} FROM sessions ${filters.where} ORDER BY created_at DESC, session_key DESC
+     LIMIT ${filters.parameter(pageSize)} OFFSET ${filters.parameter((page - 1) * pageSize)}`,
+    filters.values,
+  );
+  return {
+    sessions: rows.map((row) => viewSession(sessionOf(row))),
+    nextCursor: null,
+    pagination: { page, totalPages: Math.ceil(total / pageSize), total },
+  };
+}
+
+/** What happened to a session: its reports, events, deliveries and attempts. */
+export async function readTimeline(
+  pool: pg.Pool,
+  session: Session,
+  sessionKey: number,
+  attempts: WebhookLog[],
+): Promise<Timeline> {
+  const [events, owed] = await Promise.all([
+    pool.query<Omit<z.output<typeof TimelineEvent>, "emittedAt"> & { emittedAt: Date }>(
+      `SELECT event, webhook_id AS "webhookId", emitted_at AS "emittedAt", deliveries,
+         unsent_reason AS "unsentReason" FROM events WHERE session_key = $1 ORDER BY event_id`,
+      [sessionKey],
+    ),
+    pool.query<z.output<typeof TimelineDelivery>>(
+      `SELECT events.event, deliveries.endpoint_id AS "endpointId", endpoints.url, deliveries.state,
+         deliveries.attempts
+       FROM deliveries JOIN events USING (event_id) JOIN endpoints USING (endpoint_id)
+       WHERE deliveries.session_key = $1 ORDER BY delivery_id`,
+      [sessionKey],
+    ),
+  ]);
+  return {
+    reports: reportsOf(session),
+    events: events.rows.map((row) => ({ ...row, emittedAt: row.emittedAt.toISOString() })),
+    deliveries: [...attempts.flatMap(settledDelivery), ...owed.rows],
+    attempts,
+  };
+}
+
+/** A settled delivery is its last attempt's row. */
+function settledDelivery(log: WebhookLog): z.output<typeof TimelineDelivery>[] {
+  if (log.settledAs === null) return [];
+  return [
+    {
+      event: log.event,
+      endpointId: log.endpointId,
+      url: log.url,
+      state: log.settledAs,
+      attempts: log.attempt,
+    },
+  ];
+}
+
+function reportsOf(session: Session): z.output<typeof TimelineReport>[] {
+  const reports: Array<[z.output<typeof TimelineReport>["type"], Date | null]> = [
+    ["created", session.openedAt],
+    ["conversation-ended", session.conversationReportedAt],
+    ["call-ended", session.callReportedAt],
+    ["recording-processed", session.recordingReportedAt],
+  ];
+  return reports
+    .flatMap(([type, at]) => (at === null ? [] : [{ type, at }]))
+    .sort((left, right) => left.at.getTime() - right.at.getTime())
+    .map(({ type, at }) => ({
+      type,
+      reportedAt: at.toISOString(),
+      by: type === "conversation-ended" && session.conversationEndedBy === "sendoff" ? "sendoff" : "runtime",
+    }));
+}

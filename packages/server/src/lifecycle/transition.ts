@@ -1,0 +1,282 @@
+import { type Channel, type ErrorCode, type EventName, startNodeId } from "@sendoff/contract";
+import { mergeMembers, sameJson } from "../json-text.ts";
+import type { Report, Session } from "./session.ts";
+
+/**
+ * What a report does to a session: the whole lifecycle, as a pure function (behaviour, section 3).
+ *
+ * - The conversation ended: `session.ended`. The call ended: `call.ended`, on calls only.
+ * - `session.finalized` comes with the last fact it needs, in the same decision: on a text session the conversation's
+ *   end, on a call whichever of the two ends came second. While the channel is not known it waits.
+ * - The recording was processed: `recording.ready`, at any time.
+ * - The first report of a kind stands: the same one again is a duplicate, another one is refused.
+ */
+export type Decision =
+  | { readonly kind: "changed"; readonly session: Session; readonly events: readonly EventName[] }
+  | { readonly kind: "duplicate"; readonly session: Session }
+  | { readonly kind: "refused"; readonly code: ErrorCode; readonly message: string };
+
+type ReportOf<Type extends Report["type"]> = Extract<Report, { type: Type }>;
+
+/** Most bytes of `extractedVariables` and `variables` as JSON text. Behaviour, section 7. */
+export const variablesBytesMax = 256 * 1024;
+
+/** A session that Sendoff has not seen before: on node `start`, with no messages. */
+export function unseenSession(projectId: string, sessionId: string, now: Date): Session {
+  return {
+    projectId,
+    sessionId,
+    version: 0,
+    channel: null,
+    createdAt: now,
+    openedAt: null,
+    variables: null,
+    startNodeId: null,
+    currentNodeId: startNodeId,
+    messagesCount: 0,
+    extractedVariables: "{}",
+    conversationReportedAt: null,
+    conversationEndedAt: null,
+    conversationEndedBy: null,
+    callReportedAt: null,
+    callEndedAt: null,
+    callStatus: null,
+    callDuration: null,
+    recordingReportedAt: null,
+    recordingSuccess: null,
+    recordingObjectKey: null,
+    recordingError: null,
+    finalizedAt: null,
+  };
+}
+
+/**
+ * Decides what a report means.
+ *
+ * @param session as it is stored, or {@link unseenSession}.
+ * @param now the moment of the decision by the database's clock; it becomes the timestamp of the emitted events.
+ */
+export function transition(session: Session, report: Report, now: Date): Decision {
+  switch (report.type) {
+    case "created":
+      return create(session, report, now);
+    case "progress":
+      return progress(session, report);
+    case "conversation-ended":
+      return endConversation(session, report, now);
+    case "call-ended":
+      return endCall(session, report, now);
+    case "recording-processed":
+      return processRecording(session, report, now);
+  }
+}
+
+function create(session: Session, report: ReportOf<"created">, now: Date): Decision {
+  const conflict = channelConflict(session, report.channel, "it is created");
+  if (conflict !== null) return conflict;
+  if (session.openedAt !== null) {
+    const same =
+      sameText(session.variables, report.variables) && (session.startNodeId ?? null) === report.startNodeId;
+    return same ? duplicate(session) : contradiction("creation", creationOf(session));
+  }
+  const untouched = session.conversationReportedAt === null && session.currentNodeId === startNodeId;
+  return changed(
+    {
+      ...session,
+      channel: report.channel,
+      openedAt: now,
+      variables: report.variables,
+      startNodeId: report.startNodeId,
+      currentNodeId: untouched ? (report.startNodeId ?? startNodeId) : session.currentNodeId,
+    },
+    [],
+    now,
+  );
+}
+
+function progress(session: Session, report: ReportOf<"progress">): Decision {
+  if (session.conversationReportedAt !== null) {
+    return refused(
+      "conversation_over",
+      `The conversation of session ${session.sessionId} was over at ${session.conversationReportedAt.toISOString()}; progress is taken only before that.`,
+    );
+  }
+  const next: Session = {
+    ...session,
+    currentNodeId: report.currentNodeId ?? session.currentNodeId,
+    messagesCount: report.messagesCount ?? session.messagesCount,
+    extractedVariables:
+      report.extractedVariables === null
+        ? session.extractedVariables
+        : mergeMembers(session.extractedVariables, report.extractedVariables),
+  };
+  // One request is bounded where it comes in; what many of them add up to is bounded here.
+  if (Buffer.byteLength(next.extractedVariables) > variablesBytesMax) {
+    return refused(
+      "variables_too_large",
+      `With this progress the variables of session ${session.sessionId} would be larger than ${variablesBytesMax} bytes; nothing was changed.`,
+    );
+  }
+  const same =
+    session.version > 0 &&
+    next.currentNodeId === session.currentNodeId &&
+    next.messagesCount === session.messagesCount &&
+    next.extractedVariables === session.extractedVariables;
+  return same ? duplicate(session) : { kind: "changed", session: next, events: [] };
+}
+
+function endConversation(session: Session, report: ReportOf<"conversation-ended">, now: Date): Decision {
+  const conflict = channelConflict(session, report.channel, "its conversation ended");
+  if (conflict !== null) return conflict;
+  if (session.conversationReportedAt !== null) {
+    const same =
+      session.conversationEndedBy === "runtime" &&
+      session.currentNodeId === report.currentNodeId &&
+      session.messagesCount === report.messagesCount &&
+      sameJson(session.extractedVariables, report.extractedVariables) &&
+      sameMoment(session.conversationEndedAt, report.endedAt);
+    if (!same) return contradiction("conversation-ended", conversationOf(session));
+    // A repeat may still be the first to state the channel.
+    return report.channel === session.channel || report.channel === null
+      ? duplicate(session)
+      : changed({ ...session, channel: report.channel }, [], now);
+  }
+  return changed(
+    {
+      ...session,
+      channel: report.channel ?? session.channel,
+      currentNodeId: report.currentNodeId,
+      messagesCount: report.messagesCount,
+      extractedVariables: report.extractedVariables,
+      conversationReportedAt: now,
+      conversationEndedAt: report.endedAt,
+      conversationEndedBy: "runtime",
+    },
+    ["session.ended"],
+    now,
+  );
+}
+
+function endCall(session: Session, report: ReportOf<"call-ended">, now: Date): Decision {
+  const conflict = channelConflict(session, "call", "its call ended");
+  if (conflict !== null) return conflict;
+  if (session.callReportedAt !== null) {
+    const same =
+      session.callStatus === report.callStatus &&
+      session.callDuration === report.callDuration &&
+      sameMoment(session.callEndedAt, report.endedAt);
+    return same ? duplicate(session) : contradiction("call-ended", callOf(session));
+  }
+  // A conversation that was reported stands: then there is nothing left that "none" could tell.
+  const nobodySpoke = report.conversation === "none" && session.conversationReportedAt === null;
+  const next: Session = {
+    ...session,
+    channel: "call",
+    callReportedAt: now,
+    callEndedAt: report.endedAt,
+    callStatus: report.callStatus,
+    callDuration: report.callDuration,
+  };
+  if (!nobodySpoke) return changed(next, ["call.ended"], now);
+  return changed(
+    { ...next, conversationReportedAt: now, conversationEndedBy: "sendoff" },
+    ["session.ended", "call.ended"],
+    now,
+  );
+}
+
+function processRecording(session: Session, report: ReportOf<"recording-processed">, now: Date): Decision {
+  const conflict = channelConflict(session, "call", "its recording was processed");
+  if (conflict !== null) return conflict;
+  if (session.recordingReportedAt !== null) {
+    const same =
+      session.recordingSuccess === report.success &&
+      session.recordingObjectKey === report.objectKey &&
+      session.recordingError === report.error;
+    return same ? duplicate(session) : contradiction("recording-processed", recordingOf(session));
+  }
+  return changed(
+    {
+      ...session,
+      channel: "call",
+      recordingReportedAt: now,
+      recordingSuccess: report.success,
+      recordingObjectKey: report.objectKey,
+      recordingError: report.error,
+    },
+    ["recording.ready"],
+    now,
+  );
+}
+
+/** The change, with `session.finalized` as its last event when it was the last fact that was missing. */
+function changed(next: Session, events: EventName[], now: Date): Decision {
+  const ended =
+    next.conversationReportedAt !== null &&
+    (next.channel === "text" || (next.channel === "call" && next.callReportedAt !== null));
+  if (!ended || next.finalizedAt !== null) return { kind: "changed", session: next, events };
+  return {
+    kind: "changed",
+    session: { ...next, finalizedAt: now },
+    events: [...events, "session.finalized"],
+  };
+}
+
+function duplicate(session: Session): Decision {
+  return { kind: "duplicate", session };
+}
+
+function refused(code: ErrorCode, message: string): Decision {
+  return { kind: "refused", code, message };
+}
+
+function contradiction(what: string, stored: object): Decision {
+  return refused(
+    "report_contradicts",
+    `Another ${what} came first and stands: ${JSON.stringify(stored)}. Send that again, or nothing.`,
+  );
+}
+
+function channelConflict(session: Session, channel: Channel | null, reason: string): Decision | null {
+  if (session.channel === null || channel === null || session.channel === channel) return null;
+  return refused(
+    "channel_conflict",
+    `Session ${session.sessionId} is a ${session.channel} session; this report says that ${reason} as a ${channel} session. The first one stands.`,
+  );
+}
+
+const sameText = (left: string | null, right: string | null): boolean =>
+  left === null || right === null ? left === right : sameJson(left, right);
+
+/** A report that does not state the moment does not contradict one that does. */
+const sameMoment = (stored: Date | null, stated: Date | null): boolean =>
+  stored === null || stated === null || stored.getTime() === stated.getTime();
+
+const creationOf = (session: Session): object => ({
+  channel: session.channel,
+  startNodeId: session.startNodeId,
+  variables: shown(session.variables),
+});
+
+const conversationOf = (session: Session): object => ({
+  currentNodeId: session.currentNodeId,
+  messagesCount: session.messagesCount,
+  extractedVariables: shown(session.extractedVariables),
+  endedAt: session.conversationEndedAt,
+});
+
+const callOf = (session: Session): object => ({
+  callStatus: session.callStatus,
+  callDuration: session.callDuration,
+  endedAt: session.callEndedAt,
+});
+
+const recordingOf = (session: Session): object => ({
+  success: session.recordingSuccess,
+  objectKey: session.recordingObjectKey,
+  error: session.recordingError,
+});
+
+/** Variables inside a sentence: in full when short, else by their size. */
+const shown = (variables: string | null): unknown =>
+  variables === null || variables.length <= 300 ? variables : `${variables.length} characters of JSON`;

@@ -1,0 +1,23 @@
+/** Columns of `webhook_logs` in the order in which every statement that writes a row gives them. */
+export const logColumns = [
+  "project_id",
+  "session_key",
+  "session_id",
+  "event_id",
+  "event",
+  "webhook_id",
+  "delivery_id",
+  "endpoint_id",
+  "url",
+  "attempt",
+  "trigger",
+  "outcome",
+  "error_code",
+  "failed_step",
+  "response_status",
+  "response_body",
+  "duration_ms",
+  "recording_url",
+  "attempted_at",
+  "settled_as",
+] as const;

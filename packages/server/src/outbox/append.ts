@@ -1,0 +1,89 @@
+import { randomUUID } from "node:crypto";
+import { defaultEvents, type EventName, type PayloadFacts, payloadText } from "@sendoff/contract";
+
+/** An event whose bytes are made: they are stored, signed and sent just so, on every attempt. */
+export interface FrozenEvent {
+  readonly projectId: string;
+  readonly sessionId: string;
+  readonly event: EventName;
+  /** The `webhook-id` header of every attempt and replay of this event. */
+  readonly webhookId: string;
+  readonly payload: string;
+  readonly emittedAt: Date;
+  /** Whether it waits for the session's earlier events and later ones wait for it (behaviour, section 4). */
+  readonly inLane: boolean;
+}
+
+/** Makes the bytes of an event that a session's change emits. */
+export function freezeEvent(event: EventName, facts: PayloadFacts, emittedAt: Date): FrozenEvent {
+  return {
+    projectId: facts.projectId,
+    sessionId: facts.sessionId,
+    event,
+    webhookId: `msg_${randomUUID().replaceAll("-", "")}`,
+    payload: payloadText(event, facts, emittedAt),
+    emittedAt,
+    inLane: event !== "recording.ready",
+  };
+}
+
+/** The arrays of {@link appendSql}, in the order of its parameters. Events come in the order of emission. */
+export function appendParameters(events: readonly FrozenEvent[]): unknown[] {
+  return [
+    events.map((event) => event.projectId),
+    events.map((event) => event.sessionId),
+    events.map((event) => event.event),
+    events.map((event) => event.webhookId),
+    events.map((event) => event.payload),
+    events.map((event) => event.emittedAt),
+    events.map((event) => event.inLane),
+  ];
+}
+
+const subscribesByDefault = `'{${defaultEvents.join(",")}}'::text[]`;
+
+/**
+ * Common table expressions that store events and owe a delivery to each endpoint that subscribes at this moment.
+ * They need one called `saved (session_key, project_id, session_id)` with the sessions whose change was stored: of the
+ * others nothing is emitted. `owed` has a row per delivery.
+ *
+ * Ids are given in the order of the rows, so that the order of delivery_id within a lane is the order of emission.
+ *
+ * @param first number of the first of seven parameters.
+ */
+export function appendSql(first: number): string {
+  const parameter = (offset: number): string => `$${first + offset}`;
+  return `
+    emitted AS (
+      SELECT saved.session_key, input.*
+      FROM unnest(${parameter(0)}::uuid[], ${parameter(1)}::text[], ${parameter(2)}::text[], ${parameter(3)}::text[],
+                  ${parameter(4)}::text[], ${parameter(5)}::timestamptz[], ${parameter(6)}::boolean[])
+        WITH ORDINALITY AS input (project_id, session_id, event, webhook_id, payload, emitted_at, in_lane, position)
+      JOIN saved USING (project_id, session_id)
+    ), targets AS (
+      SELECT emitted.webhook_id, endpoints.endpoint_id
+      FROM emitted
+      JOIN endpoints ON endpoints.project_id = emitted.project_id AND endpoints.removed_at IS NULL
+        AND emitted.event = ANY (coalesce(endpoints.events, ${subscribesByDefault}))
+    ), stored AS (
+      INSERT INTO events
+        (session_key, project_id, event, webhook_id, payload, emitted_at, deliveries, unsent_reason)
+      SELECT session_key, project_id, event, webhook_id, payload, emitted_at, counted.deliveries,
+        CASE WHEN counted.deliveries > 0 THEN NULL
+             WHEN EXISTS (SELECT FROM endpoints
+                          WHERE endpoints.project_id = emitted.project_id AND endpoints.removed_at IS NULL)
+               THEN 'not_subscribed'
+             ELSE 'no_endpoint' END
+      FROM emitted
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS deliveries FROM targets WHERE targets.webhook_id = emitted.webhook_id) AS counted
+      ORDER BY position
+      RETURNING event_id, webhook_id, session_key
+    ), owed AS (
+      INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger)
+      SELECT stored.event_id, stored.session_key, targets.endpoint_id, emitted.in_lane, 'live'
+      FROM stored JOIN targets USING (webhook_id) JOIN emitted USING (webhook_id)
+      ORDER BY stored.event_id
+      RETURNING 1
+    )`;
+}

@@ -1,0 +1,39 @@
+import type { AttemptStep, Outcome, SettledState } from "@sendoff/contract";
+
+/** How a POST ended. */
+export interface AttemptResult {
+  readonly outcome: Outcome;
+  /** The finer word for what failed; null when delivered. */
+  readonly errorCode: string | null;
+  readonly failedStep: AttemptStep | null;
+  readonly responseStatus: number | null;
+  /** The first 4 KiB of the answer. */
+  readonly responseBody: Buffer | null;
+  readonly durationMs: number | null;
+}
+
+/** A delivery that ends without a POST: its endpoint was removed. */
+export const cancelledResult: AttemptResult = {
+  outcome: "cancelled",
+  errorCode: "endpoint_removed",
+  failedStep: null,
+  responseStatus: null,
+  responseBody: null,
+  durationMs: null,
+};
+
+/** A POST that the rules forbid: nothing was sent. */
+export function blockedResult(rule: string): AttemptResult {
+  return { ...cancelledResult, outcome: "blocked", errorCode: rule };
+}
+
+/** How a delivery settles by its attempt's outcome, without retries. Behaviour, sections 1 and 4. */
+export const settledBy: Readonly<Record<Outcome, SettledState>> = {
+  delivered: "delivered",
+  rejected: "rejected",
+  timed_out: "failed",
+  unreachable: "failed",
+  blocked: "failed",
+  unknown: "unknown",
+  cancelled: "cancelled",
+};

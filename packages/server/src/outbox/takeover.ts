@@ -1,0 +1,56 @@
+import type pg from "pg";
+import { logColumns } from "../logbook/columns.ts";
+
+/** What became of the deliveries that dead workers had claimed. */
+export interface TakenOver {
+  /** Settled as `unknown`: they are not sent again. */
+  readonly unknown: number;
+  /** Due again. */
+  readonly again: number;
+}
+
+/** Most deliveries that one statement takes over. */
+const batchMax = 500;
+
+// Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). session.finalized is
+// sent at most once, so it settles; any other event is sent a second time, after a crash only, and never a third
+// (guarantees, I2). Either way the lost attempt gets its log row here.
+const takeoverSql = `
+  WITH lost AS (
+    SELECT deliveries.delivery_id, events.event = 'session.finalized' OR deliveries.attempts > 1 AS ends
+    FROM deliveries JOIN events ON events.event_id = deliveries.event_id
+    WHERE deliveries.state = 'in_flight' AND deliveries.lease_until < now()
+    ORDER BY deliveries.lease_until
+    LIMIT $1
+    FOR UPDATE OF deliveries SKIP LOCKED
+  ), before AS (
+    SELECT deliveries.*, lost.ends FROM deliveries JOIN lost USING (delivery_id)
+  ), ended AS (
+    DELETE FROM deliveries USING lost WHERE deliveries.delivery_id = lost.delivery_id AND lost.ends
+  ), again AS (
+    UPDATE deliveries
+    SET state = 'pending', due_at = now(), worker_id = NULL, claimed_at = NULL, lease_until = NULL
+    FROM lost WHERE deliveries.delivery_id = lost.delivery_id AND NOT lost.ends
+  )
+  INSERT INTO webhook_logs (${logColumns.join(", ")})
+  SELECT events.project_id, before.session_key, sessions.session_id, before.event_id, events.event,
+    events.webhook_id, before.delivery_id, before.endpoint_id, endpoints.url, before.attempts,
+    CASE WHEN before.trigger = 'live' AND before.attempts > 1 THEN 'retry' ELSE before.trigger END,
+    'unknown', 'worker_lost', NULL, NULL, NULL, NULL, NULL, before.claimed_at,
+    CASE WHEN before.ends THEN 'unknown' END
+  FROM before
+  JOIN events ON events.event_id = before.event_id
+  JOIN sessions ON sessions.session_key = before.session_key
+  JOIN endpoints ON endpoints.endpoint_id = before.endpoint_id
+  RETURNING settled_as`;
+
+/** Takes over deliveries whose lease is in the past by the database's clock. */
+export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
+  const { rows } = await pool.query<{ settled_as: string | null }>({
+    name: "delivery-takeover",
+    text: takeoverSql,
+    values: [batchMax],
+  });
+  const unknown = rows.filter((row) => row.settled_as !== null).length;
+  return { unknown, again: rows.length - unknown };
+}

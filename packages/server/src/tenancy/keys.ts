@@ -1,0 +1,65 @@
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type pg from "pg";
+
+/** Who sends a request: a developer key sees every project of the installation, a project key sees one. */
+export type Caller =
+  | { readonly kind: "developer"; readonly keyId: string }
+  | { readonly kind: "project"; readonly keyId: string; readonly projectId: string };
+
+const keyPattern = /^(dk|sk)_[A-Za-z0-9_-]{43}$/;
+/** How long a key that was found is believed without asking again, in milliseconds: a revoked one dies this late. */
+const believedMs = 2_000;
+const believedMax = 10_000;
+
+/** Hash under which a key or token is stored. Keys are 256 random bits, so a plain hash cannot be searched. */
+export function hashSecret(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+/** Makes and stores a key. Its text is answered here and never again. */
+export async function createKey(
+  db: pg.Pool | pg.PoolClient,
+  owner: { kind: "developer" } | { kind: "project"; projectId: string },
+): Promise<string> {
+  const key = `${owner.kind === "developer" ? "dk" : "sk"}_${randomBytes(32).toString("base64url")}`;
+  await db.query("INSERT INTO api_keys (key_id, kind, project_id, key_hash) VALUES ($1, $2, $3, $4)", [
+    randomUUID(),
+    owner.kind,
+    owner.kind === "project" ? owner.projectId : null,
+    hashSecret(key),
+  ]);
+  return key;
+}
+
+/** Looks keys up. */
+export interface KeyRing {
+  /** The caller whose key this is, or null when it is none of this installation's. */
+  find(key: string): Promise<Caller | null>;
+}
+
+export function createKeyRing(pool: pg.Pool): KeyRing {
+  const believed = new LRUCache<string, Caller>({ max: believedMax, ttl: believedMs });
+  return {
+    async find(key) {
+      if (!keyPattern.test(key)) return null;
+      const hash = hashSecret(key);
+      const cached = believed.get(hash.toString("base64"));
+      if (cached !== undefined) return cached;
+      const { rows } = await pool.query<{ keyId: string; kind: string; projectId: string | null }>({
+        name: "key-find",
+        text: `SELECT key_id AS "keyId", kind, project_id AS "projectId"
+               FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
+        values: [hash],
+      });
+      const row = rows[0];
+      if (row === undefined) return null;
+      const caller: Caller =
+        row.projectId === null
+          ? { kind: "developer", keyId: row.keyId }
+          : { kind: "project", keyId: row.keyId, projectId: row.projectId };
+      believed.set(hash.toString("base64"), caller);
+      return caller;
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { StartFile } from "@sendoff/contract";
+import type pg from "pg";
+import { startSendoff } from "../packages/server/src/main.ts";
+import { createTestDatabase } from "./database.ts";
+
+/** A server in this process, on a database and a free port of its own. */
+export interface TestServer extends StartFile {
+  /** Holds start.json. */
+  readonly dataFolder: string;
+  /** On the server's database, for looking behind the API. */
+  readonly pool: pg.Pool;
+  /** Sends a request with the project's key, or another. A string goes out as it is, anything else as JSON. */
+  api(method: string, path: string, body?: unknown, key?: string): Promise<ApiAnswer>;
+  stop(): Promise<void>;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The parsed body. */
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at whatever was answered
+  readonly body: any;
+  readonly text: string;
+}
+
+/** @param env further settings, as environment variables. */
+export async function startTestServer(env: Record<string, string> = {}): Promise<TestServer> {
+  const database = await createTestDatabase();
+  const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-server-"));
+  const running = await startSendoff({
+    env: {
+      DATABASE_URL: database.url,
+      SENDOFF_DATA: dataFolder,
+      SENDOFF_ALLOW_HTTP: "loopback",
+      SENDOFF_LOG: "silent",
+      PORT: "0",
+      ...env,
+    },
+  });
+  const { apiUrl, projectKey } = running.start;
+  return {
+    ...running.start,
+    dataFolder,
+    pool: database.pool,
+    api: (method, path, body, key = projectKey) => request(apiUrl + path, method, body, key),
+    async stop() {
+      await running.stop();
+      await database.drop();
+      await rm(dataFolder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function request(url: string, method: string, body: unknown, key: string): Promise<ApiAnswer> {
+  const response = await fetch(url, {
+    method,
+    headers: {
+      ...(key === "" ? {} : { authorization: `Bearer ${key}` }),
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = response.headers.get("content-type")?.includes("json") ?? false;
+  return { status: response.status, headers: response.headers, text, body: json ? JSON.parse(text) : null };
+}

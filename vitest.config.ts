@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    globalSetup: ["test/postgres.ts"],
+    // Files share two cores and one PostgreSQL; more files at once only lengthen each.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // A test that is marked as the only one would hide all others in CI.
+    allowOnly: false,
+    passWithNoTests: false,
+  },
+});
