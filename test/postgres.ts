@@ -1,9 +1,9 @@
 // One real PostgreSQL for all tests, and in it a migrated template that each test file clones.
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
-import { startEmbedded } from "../packages/server/src/database/embedded.ts";
+import { startEmbedded } from "../packages/server/src/database/embedded/embedded.ts";
 import { migrate } from "../packages/server/src/database/migrate.ts";
 import { createPool } from "../packages/server/src/database/pool.ts";
 import { createLog } from "../packages/server/src/log.ts";
@@ -18,8 +18,10 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-postgres-"));
-  const server = await startEmbedded({ dataFolder });
+  const folder = await mkdtemp(join(tmpdir(), "sendoff-test-postgres-"));
+  // As root, PostgreSQL runs as another account, which must be able to pass.
+  await chmod(folder, 0o755);
+  const server = await startEmbedded({ dataFolder: join(folder, "data") });
   const log = createLog("silent");
   const admin = createPool({ connectionString: server.connectionString }, log);
   await admin.query(`CREATE DATABASE ${templateName}`);
@@ -31,7 +33,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("postgresUrl", server.connectionString);
   return async () => {
     await server.stop();
-    await rm(server.clusterFolder, { recursive: true, force: true });
-    await rm(dataFolder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   };
 }

@@ -1,6 +1,6 @@
 import { CreateSession, callStatuses, Report, SessionId, SessionProgress } from "@sendoff/contract";
 import { expect, test } from "vitest";
-import { eventsOwed, reportTypesOf, type SessionPlan } from "../src/simulate/plan.ts";
+import { eventsOwed, reportTypesOf, type SessionPlan, shares } from "../src/simulate/plan.ts";
 import { planSessions } from "../src/simulate/plans.ts";
 import { demoFile, parseRow, readRows } from "../src/simulate/rows.ts";
 import { demoPlans, projectId } from "./samples.ts";
@@ -73,9 +73,9 @@ test("a call that nobody spoke on has one report for both ends, and no progress"
 test("the documented shares hold over many sessions", () => {
   const share = (plans: readonly SessionPlan[], is: (plan: SessionPlan) => boolean): number =>
     plans.filter(is).length / plans.length;
-  expect(share(many, (plan) => plan.bulk)).toBeCloseTo(0.15, 1);
+  expect(share(many, (plan) => plan.bulk)).toBeCloseTo(shares.bulk, 1);
   const created = (plan: SessionPlan): boolean => plan.steps[0]?.requests[0]?.kind === "create";
-  expect(share(many, created)).toBeCloseTo(0.9, 1);
+  expect(share(many, created)).toBeCloseTo(1 - shares.createdByReport, 1);
 
   const spoken = calls.filter((plan) => !plan.facts.nobodySpoke);
   const typesAt = (plan: SessionPlan): string[] => reportsOf(plan).map((report) => report.type);

@@ -87,7 +87,7 @@ export function attemptOf(plan: SessionPlan, event: AgentEvent, place: number, a
 }
 
 /** The body that the server would send. */
-export function bodyOf(plan: SessionPlan, event: AgentEvent, at: Date): string {
+function bodyOf(plan: SessionPlan, event: AgentEvent, at: Date): string {
   const { facts } = plan;
   const body = payloadText(
     event,

@@ -30,6 +30,13 @@ test("a faultless run is counted in full", () => {
   expect(summaryText(summary)).toContain("All 24 sessions got exactly their events, in order.");
 });
 
+test("a run in which not everything was delivered says so, though nothing is wrong", () => {
+  const { summary } = summaryOf();
+  const text = summaryText({ ...summary, settled: { delivered: 70, unknown: 2 } });
+  expect(text).toContain("2 settled other than delivered");
+  expect(text).not.toContain("got exactly their events");
+});
+
 test("each list shows its first ten with the session, safe for a terminal", () => {
   const faults = Array.from({ length: 12 }, (_, index): Fault => {
     return { kind: "missing", sessionId: `s-${index}`, event: "call.ended", detail: "none \u001b[31m" };

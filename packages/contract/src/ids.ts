@@ -12,6 +12,15 @@ export const SessionId = z
   .meta({ id: "SessionId", description: "The runtime's own id of the session, unique within its project." });
 export type SessionId = z.infer<typeof SessionId>;
 
+/**
+ * Whether a text is stored and sent as it is: a NUL cannot be stored, and half of a surrogate pair would come out as
+ * another character. For names; variables are JSON text and may have both.
+ */
+export const isPlainText = (text: string): boolean => !text.includes("\0") && !/\p{Cs}/u.test(text);
+
+/** What a field says that breaks {@link isPlainText}. */
+export const plainTextError = { error: "expected text without NUL and without halves of surrogate pairs" };
+
 /** A project's id: a UUID that Sendoff made. */
 export const ProjectId = z
   .uuid({ error: "expected a UUID" })

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { ProjectId, Timestamp } from "./ids.ts";
+import { isPlainText, ProjectId, plainTextError, Timestamp } from "./ids.ts";
 
 /** Body of POST `/v1/projects`. Developer keys only. */
 export const CreateProject = z
-  .strictObject({ name: z.string().trim().min(1).max(200) })
+  .strictObject({ name: z.string().trim().min(1).max(200).refine(isPlainText, plainTextError) })
   .meta({ id: "CreateProject" });
 export type CreateProject = z.infer<typeof CreateProject>;
 

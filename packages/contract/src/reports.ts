@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { CallStatus, Channel, statusesWithoutDuration } from "./events.ts";
-import { SessionId, Timestamp } from "./ids.ts";
+import { isPlainText, plainTextError, SessionId, Timestamp } from "./ids.ts";
 
 /** The node a session stands on until the runtime says otherwise. Behaviour, section 3. */
 export const startNodeId = "start";
@@ -9,6 +9,7 @@ export const NodeId = z
   .string()
   .min(1)
   .max(512)
+  .refine(isPlainText, plainTextError)
   .meta({ id: "NodeId", description: "A node of the agent's pathway, 1 to 512 characters." });
 
 const variablesDoc = "An object of at most 256 KiB. Values come out in the payload as they came in.";
@@ -59,7 +60,12 @@ const callEnded = {
 
 const recordingFailed = {
   success: z.literal(false),
-  error: z.string().max(2_000).optional().meta({ description: "What went wrong, for people." }),
+  error: z
+    .string()
+    .max(2_000)
+    .refine(isPlainText, plainTextError)
+    .optional()
+    .meta({ description: "What went wrong, for people." }),
 };
 
 const recordingStored = {

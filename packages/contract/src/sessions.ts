@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { CallStatus, Channel, eventNames } from "./events.ts";
-import { ProjectId, SessionId, Timestamp } from "./ids.ts";
+import { isPlainText, ProjectId, plainTextError, SessionId, Timestamp } from "./ids.ts";
 import { Variables } from "./reports.ts";
-import { DeliveryState, pageQuery, WebhookLog } from "./webhook-logs.ts";
+import { DeliveryState, pageQuery, queryMoment, WebhookLog } from "./webhook-logs.ts";
 
 /** Where a session stands: nothing has ended, one of conversation and call has, or all is done. */
 export const SessionState = z.enum(["open", "ending", "finalized"]).meta({ id: "SessionState" });
@@ -101,15 +101,15 @@ export const SessionsQuery = z
     channel: Channel.optional(),
     callStatus: CallStatus.optional(),
     state: SessionState.optional(),
-    from: Timestamp.optional(),
-    to: Timestamp.optional(),
-    text: z.string().min(1).max(200).optional(),
+    from: queryMoment,
+    to: queryMoment,
+    text: z.string().min(1).max(200).refine(isPlainText, plainTextError).optional(),
     page: z.coerce.number<string>().int().min(1).max(100_000).optional(),
     pageSize: z.coerce.number<string>().int().min(1).max(500).optional(),
   })
-  .refine((query) => query.cursor === undefined || query.page === undefined, {
-    error: "expected cursor or page, not both",
-    path: ["page"],
+  .refine(({ cursor, page, pageSize }) => cursor === undefined || (page ?? pageSize) === undefined, {
+    error: "expected either cursor, or page and pageSize",
+    path: ["cursor"],
   })
   .meta({ id: "SessionsQuery" });
 export type SessionsQuery = z.infer<typeof SessionsQuery>;

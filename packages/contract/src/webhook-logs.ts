@@ -88,6 +88,9 @@ const commaList = <Item extends z.ZodType<string, string>>(item: Item) =>
     .transform((list) => list.split(","))
     .pipe(z.array(item).min(1));
 
+/** An end of a span of time. A Date, for PostgreSQL does not read every moment that ISO 8601 can write. */
+export const queryMoment = Timestamp.transform((text) => new Date(text)).optional();
+
 /** How a list is paged. `cursor` is the `nextCursor` of the page before. */
 export const pageQuery = {
   limit: z.coerce.number<string>().int().min(1).max(500).default(50),
@@ -102,8 +105,8 @@ export const WebhookLogsQuery = z
     event: commaList(EventField).optional(),
     endpointId: z.uuid().optional(),
     outcome: commaList(Outcome).optional(),
-    from: Timestamp.optional(),
-    to: Timestamp.optional(),
+    from: queryMoment,
+    to: queryMoment,
   })
   .meta({ id: "WebhookLogsQuery" });
 export type WebhookLogsQuery = z.infer<typeof WebhookLogsQuery>;

@@ -8,7 +8,7 @@ import type pg from "pg";
 import { systemClock } from "./clock.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { checkDurability, UnsafeDatabaseError } from "./database/durability.ts";
-import { EmbeddedPostgresError, startEmbedded } from "./database/embedded.ts";
+import { EmbeddedPostgresError, startEmbedded } from "./database/embedded/embedded.ts";
 import { dueChannel, listen } from "./database/listen.ts";
 import { migrate } from "./database/migrate.ts";
 import { holdInstallation } from "./database/owner.ts";
@@ -87,8 +87,9 @@ export async function startSendoff(options: StartOptions): Promise<Running> {
 async function startAll(config: Config, options: StartOptions, started: Started): Promise<Running> {
   const tell = options.onProgress ?? (() => {});
   const log = createLog(config.logLevel, options.logTo);
-  await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
   const connection = await connect(config, tell, started);
+  // The embedded PostgreSQL makes it, too, with the mode that its account needs.
+  await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
   const pool = createPool(connection, log);
   started.add(() => pool.end());
   await checkDurability(pool);
@@ -115,8 +116,9 @@ async function connect(
       `Another Sendoff runs with the data folder ${config.dataFolder} (see start.json there). Stop it first, or set SENDOFF_DATA to another folder and PORT to another port.`,
     );
   }
-  started.add(() => embedded.stop());
+  // Ended in the opposite order: held until the server is gone, or another start would take it up and lose it.
   started.add(() => hold.release());
+  started.add(() => embedded.stop());
   return connection;
 }
 

@@ -28,7 +28,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { EmbeddedPostgresError, startEmbedded } from "../src/database/embedded.ts";
+import { EmbeddedPostgresError, startEmbedded } from "../src/database/embedded/embedded.ts";
 import { holdInstallation } from "../src/database/owner.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));

@@ -106,7 +106,7 @@ function valueProblems(event: AgentEvent, fields: Fields, plan: SessionPlan, pro
 }
 
 /** Names of the members of a JSON object as they stand in its text: JSON.parse would hide one that comes twice. */
-export function memberNames(text: string): string[] {
+function memberNames(text: string): string[] {
   const names: string[] = [];
   let depth = 0;
   const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[[{\]}]/gs;

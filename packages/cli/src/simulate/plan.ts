@@ -28,14 +28,14 @@ export type PlannedRequest =
   | PlannedReport;
 
 /** Requests that go out at one moment of the session. The next step waits until all of them are answered. */
-export interface Step {
+interface Step {
   /** Since the session's start, in milliseconds of its own time. */
   readonly atMs: number;
   readonly requests: readonly PlannedRequest[];
 }
 
 /** What the session's events must carry. */
-export interface SessionFacts {
+interface SessionFacts {
   readonly currentNodeId: string;
   readonly messagesCount: number;
   readonly extractedVariables: Readonly<Record<string, unknown>>;

@@ -154,7 +154,11 @@ function verdict(summary: Summary): string {
       : ` ${summary.sessions.knownBefore} sessions were known before this run and are left out.`;
   if (Object.keys(summary.expected).length === 0)
     return `The agent has no webhook, so nothing was owed.${left}`;
-  return `All ${checked.toLocaleString("en-US")} sessions got exactly their events, in order.${left}`;
+  const settled = Object.values(summary.settled).reduce((sum, count) => sum + count, 0);
+  const undelivered = settled - (summary.settled.delivered ?? 0);
+  const sessions = `${checked.toLocaleString("en-US")} sessions`;
+  if (undelivered === 0) return `All ${sessions} got exactly their events, in order.${left}`;
+  return `All events of ${sessions} were sent in order and none twice without need, but ${undelivered} settled other than delivered (see settled).${left}`;
 }
 
 const arrivedText = (arrived: number | null, number: (value: number) => string): string =>

@@ -18,7 +18,7 @@ export function validate<Schema extends z.ZodType>(
   code: Extract<ErrorCode, "invalid_body" | "invalid_query" | "invalid_path">,
   what: string,
 ): z.output<Schema> {
-  const result = schema.safeParse(value, { reportInput: true });
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issues = result.error.issues.flatMap((issue) => spelledOut(issue));
   const details = issues.slice(0, detailsMax).map((issue) => detailOf(issue, schema, value));
@@ -47,23 +47,29 @@ function messageOf(issue: Issue, schema: z.ZodType, value: unknown): string {
   if (issue.code === "unrecognized_keys") {
     const name = issue.keys[0] ?? "";
     const known = knownFields(schema, issue.path.slice(0, -1));
+    if (known.includes(name)) return "not a field of this kind; leave it out";
     const near = known.length === 0 ? "" : closest(name, known);
     return near !== "" && distance(name, near) <= 3
       ? `unknown field; did you mean ${near}?`
       : `unknown field; expected ${known.length === 0 ? "none" : `one of ${known.join(", ")}`}`;
   }
-  if (issue.code === "invalid_type" && at(value, issue.path) === undefined) {
+  // What was sent, not what a schema made of it on the way: "abc", not NaN.
+  const given = at(value, issue.path);
+  if (issue.code === "invalid_type" && given === undefined) {
     return `missing; expected ${article(issue.expected)}`;
   }
+  if (issue.code === "invalid_union" && "options" in issue && Array.isArray(issue.options)) {
+    const expected = `expected one of ${issue.options.map(String).join(", ")}`;
+    return given === undefined ? `missing; ${expected}` : `${expected}; given ${shown(given)}`;
+  }
   if (issue.code === "invalid_value") {
-    return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}; given ${shown(issue.input)}`;
+    return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}; given ${shown(given)}`;
   }
-  if (issue.code === "invalid_type")
-    return `expected ${article(issue.expected)}; given ${shown(issue.input)}`;
+  if (issue.code === "invalid_type") return `expected ${article(issue.expected)}; given ${shown(given)}`;
   if (issue.code === "too_small" && issue.origin === "number") {
-    return `expected ${issue.minimum} or more; given ${shown(issue.input)}`;
+    return `expected ${issue.minimum} or more; given ${shown(given)}`;
   }
-  return issue.input === undefined ? issue.message : `${issue.message}; given ${shown(issue.input)}`;
+  return given === undefined ? issue.message : `${issue.message}; given ${shown(given)}`;
 }
 
 /** The names that the object at a path may have, as far as the schema tells. */
@@ -126,5 +132,5 @@ function shown(input: unknown): string {
   if (typeof input === "number" || typeof input === "boolean" || input === null) return String(input);
   if (typeof input === "string")
     return input.length <= 60 ? JSON.stringify(input) : `${input.length} characters of text`;
-  return Array.isArray(input) ? "an array" : "an object";
+  return Array.isArray(input) ? `an array of ${input.length}` : "an object";
 }

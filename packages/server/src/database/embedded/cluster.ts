@@ -2,11 +2,11 @@
 import { chown, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { type BinaryPackage, copyBinaries, isOldCopy } from "./embedded-binaries.ts";
-import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./embedded-error.ts";
-import { CLUSTER, type Place } from "./embedded-place.ts";
-import { DATABASE_USER } from "./embedded-postmaster.ts";
-import { run } from "./embedded-run.ts";
+import { type BinaryPackage, copyBinaries, isOldCopy } from "./binaries.ts";
+import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./error.ts";
+import { CLUSTER, type Place } from "./place.ts";
+import { DATABASE_USER } from "./postmaster.ts";
+import { run } from "./run.ts";
 
 const DRAFT = "postgres-new-";
 /** No start takes this long, so what is older was left by one that was killed. */

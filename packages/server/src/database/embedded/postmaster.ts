@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import pg from "pg";
-import { codeOf, EmbeddedPostgresError } from "./embedded-error.ts";
+import { codeOf, EmbeddedPostgresError } from "./error.ts";
 
 const POLL_MS = 25;
 const READY_WAIT_MS = 60_000;

@@ -2,9 +2,9 @@
 import { chmod, chown, mkdir, mkdtemp, open, rename, rm, rmdir, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { CLUSTER, type Place } from "./embedded-place.ts";
-import { endPostmaster, PORT, waitUntilReady } from "./embedded-postmaster.ts";
-import { launch } from "./embedded-run.ts";
+import { CLUSTER, type Place } from "./place.ts";
+import { endPostmaster, PORT, waitUntilReady } from "./postmaster.ts";
+import { launch } from "./run.ts";
 
 const LOG = "postgres.log";
 const LOG_BYTES_MAX = 10_000_000;

@@ -1,7 +1,7 @@
 /** Runs the programs that the embedded PostgreSQL consists of, where needed under another account. */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./embedded-error.ts";
+import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./error.ts";
 
 /** A user of the machine, as in /etc/passwd. */
 export interface Account {

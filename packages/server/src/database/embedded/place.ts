@@ -21,8 +21,8 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
-import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./embedded-error.ts";
-import { type Account, run } from "./embedded-run.ts";
+import { codeOf, EmbeddedPostgresError, USE_ANOTHER } from "./error.ts";
+import { type Account, run } from "./run.ts";
 
 /** Name of the cluster's folder within a place. */
 export const CLUSTER = "postgres";

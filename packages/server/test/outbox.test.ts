@@ -1,0 +1,245 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import type { Report } from "../src/lifecycle/session.ts";
+import { createLog } from "../src/log.ts";
+import { type Claim, claimDue } from "../src/outbox/claim.ts";
+import type { AttemptResult } from "../src/outbox/result.ts";
+import { settle } from "../src/outbox/settle.ts";
+import { takeOver } from "../src/outbox/takeover.ts";
+
+const workerA = randomUUID();
+const workerB = randomUUID();
+
+const delivered: AttemptResult = {
+  outcome: "delivered",
+  errorCode: null,
+  failedStep: null,
+  responseStatus: 204,
+  responseBody: Buffer.from([0x00, 0xff, 0xfe]),
+  durationMs: 12.5,
+};
+
+const conversationEnded: Report = {
+  type: "conversation-ended",
+  channel: "call",
+  currentNodeId: "closing",
+  messagesCount: 4,
+  extractedVariables: '{"name":"Nancy"}',
+  endedAt: null,
+};
+const callEnded: Report = {
+  type: "call-ended",
+  callStatus: "userHangup",
+  callDuration: 12,
+  conversation: null,
+  endedAt: null,
+};
+const recordingFailed: Report = { type: "recording-processed", success: false, objectKey: null, error: null };
+
+let database: TestDatabase;
+let intake: ReportIntake;
+let projectId: string;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  intake = createReportIntake(database.pool, createLog("silent"), () => {});
+});
+afterAll(() => database.drop());
+
+beforeEach(async () => {
+  await database.pool.query("TRUNCATE deliveries");
+  projectId = randomUUID();
+  await database.pool.query("INSERT INTO projects (project_id, name) VALUES ($1, 'p')", [projectId]);
+  await addEndpoint(["session.ended", "call.ended", "session.finalized", "recording.ready"]);
+});
+
+async function addEndpoint(events: string[], kind = "agent"): Promise<string> {
+  const endpointId = randomUUID();
+  await database.pool.query(
+    `INSERT INTO endpoints (endpoint_id, project_id, kind, url, secret_sealed, events, timeout_ms)
+     VALUES ($1, $2, $3, $4, 'sealed', $5, 10000)`,
+    [endpointId, projectId, kind, `https://example.com/${endpointId}`, events],
+  );
+  return endpointId;
+}
+
+async function reportAll(sessionId: string, ...reports: Report[]): Promise<void> {
+  for (const report of reports) await intake.apply(projectId, sessionId, report);
+}
+
+const settleAll = (worker: string, claims: Claim[], result = delivered): Promise<Set<number>> =>
+  settle(
+    database.pool,
+    worker,
+    claims.map((claim) => ({ claim, result, recordingUrl: null })),
+  );
+
+const events = (claims: Claim[]): string[] => claims.map((claim) => claim.event);
+
+/** Makes the leases of all deliveries lie in the past. */
+const endLeases = (): Promise<unknown> =>
+  database.pool.query(
+    "UPDATE deliveries SET lease_until = now() - interval '1 second' WHERE state = 'in_flight'",
+  );
+
+async function logs(): Promise<Array<Record<string, unknown>>> {
+  const { rows } = await database.pool.query(
+    "SELECT event, attempt, trigger, outcome, settled_as FROM webhook_logs WHERE project_id = $1 ORDER BY log_id",
+    [projectId],
+  );
+  return rows;
+}
+
+describe("claiming", () => {
+  test("of a lane only the earliest unsettled delivery is given out, whatever is due", async () => {
+    await reportAll("lane", callEnded, conversationEnded);
+    const first = await claimDue(database.pool, workerA, 100);
+    expect(events(first)).toEqual(["call.ended"]);
+    expect(await claimDue(database.pool, workerA, 100)).toEqual([]);
+    await settleAll(workerA, first);
+    const second = await claimDue(database.pool, workerB, 100);
+    expect(events(second)).toEqual(["session.ended"]);
+    await settleAll(workerB, second);
+    expect(events(await claimDue(database.pool, workerA, 100))).toEqual(["session.finalized"]);
+  });
+
+  test("recording.ready is outside the lane: it is given out beside the others", async () => {
+    await reportAll("beside", conversationEnded, recordingFailed);
+    expect(events(await claimDue(database.pool, workerA, 100)).sort()).toEqual([
+      "recording.ready",
+      "session.ended",
+    ]);
+  });
+
+  test("lanes of two endpoints go on without each other", async () => {
+    const other = await addEndpoint(["session.ended", "call.ended"], "project");
+    await reportAll("two", conversationEnded, callEnded);
+    const first = await claimDue(database.pool, workerA, 100);
+    expect(events(first)).toEqual(["session.ended", "session.ended"]);
+    await settleAll(
+      workerA,
+      first.filter((claim) => claim.endpointId === other),
+    );
+    const next = await claimDue(database.pool, workerA, 100);
+    expect(next.map((claim) => [claim.event, claim.endpointId])).toEqual([["call.ended", other]]);
+  });
+
+  test("many workers at once never get the same delivery", async () => {
+    const sessions = Array.from({ length: 120 }, (_, index) => `many-${index}`);
+    await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversationEnded)));
+    const claims = await Promise.all(
+      Array.from({ length: 8 }, () => claimDue(database.pool, randomUUID(), 40)),
+    );
+    const ids = claims.flat().map((claim) => claim.deliveryId);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.length).toBe(120);
+  });
+
+  test("the limit holds and the oldest come first", async () => {
+    for (const sessionId of ["old-1", "old-2", "old-3"]) await reportAll(sessionId, conversationEnded);
+    const claims = await claimDue(database.pool, workerA, 2);
+    expect(claims.map((claim) => claim.sessionId)).toEqual(["old-1", "old-2"]);
+  });
+});
+
+describe("settling", () => {
+  test("removes the delivery and writes its row in one statement, bytes of the answer as they came", async () => {
+    await reportAll("settle", conversationEnded);
+    const claims = await claimDue(database.pool, workerA, 10);
+    expect((await settleAll(workerA, claims)).size).toBe(1);
+    const { rows } = await database.pool.query(
+      "SELECT response_body, response_status, url FROM webhook_logs WHERE project_id = $1",
+      [projectId],
+    );
+    expect(rows).toEqual([
+      { response_body: Buffer.from([0x00, 0xff, 0xfe]), response_status: 204, url: claims[0]?.url },
+    ]);
+    expect((await database.pool.query("SELECT FROM deliveries")).rowCount).toBe(0);
+  });
+
+  test("by another worker, for another attempt, or a second time changes nothing", async () => {
+    await reportAll("guard", conversationEnded);
+    const claims = await claimDue(database.pool, workerA, 10);
+    expect((await settleAll(workerB, claims)).size).toBe(0);
+    const otherAttempt = claims.map((claim) => ({ ...claim, attempt: claim.attempt + 1 }));
+    expect((await settleAll(workerA, otherAttempt)).size).toBe(0);
+    expect((await settleAll(workerA, claims)).size).toBe(1);
+    expect((await settleAll(workerA, claims)).size).toBe(0);
+    expect((await logs()).length).toBe(1);
+  });
+});
+
+describe("taking over from a worker that died", () => {
+  test("a lease that lasts is left alone", async () => {
+    await reportAll("alive", conversationEnded);
+    await claimDue(database.pool, workerA, 10);
+    expect(await takeOver(database.pool)).toEqual({ unknown: 0, again: 0 });
+    const { rows } = await database.pool.query(
+      "SELECT extract(epoch FROM lease_until - clock_timestamp()) AS left FROM deliveries",
+    );
+    expect(Number(rows[0].left)).toBeGreaterThan(14);
+    expect(Number(rows[0].left)).toBeLessThanOrEqual(15);
+  });
+
+  test("session.ended is due again with the same webhook-id, once; the lane waits for it", async () => {
+    await reportAll("again", conversationEnded, callEnded);
+    const [lost] = await claimDue(database.pool, workerA, 10);
+    await endLeases();
+    expect(await takeOver(database.pool)).toEqual({ unknown: 0, again: 1 });
+    const [again] = await claimDue(database.pool, workerB, 10);
+    expect(again).toMatchObject({
+      event: "session.ended",
+      attempt: 2,
+      trigger: "retry",
+      webhookId: lost?.webhookId,
+    });
+    expect(again?.payload).toBe(lost?.payload);
+    await endLeases();
+    // A third POST is never made: what is lost twice is unknown.
+    expect(await takeOver(database.pool)).toEqual({ unknown: 1, again: 0 });
+    expect(await logs()).toEqual([
+      { event: "session.ended", attempt: 1, trigger: "live", outcome: "unknown", settled_as: null },
+      { event: "session.ended", attempt: 2, trigger: "retry", outcome: "unknown", settled_as: "unknown" },
+    ]);
+    expect(events(await claimDue(database.pool, workerB, 10))).toEqual(["call.ended"]);
+  });
+
+  test("session.finalized settles as unknown and is not sent again", async () => {
+    await reportAll("final", conversationEnded, callEnded);
+    for (const _event of ["session.ended", "call.ended"]) {
+      await settleAll(workerA, await claimDue(database.pool, workerA, 10));
+    }
+    expect(events(await claimDue(database.pool, workerA, 10))).toEqual(["session.finalized"]);
+    await endLeases();
+    expect(await takeOver(database.pool)).toEqual({ unknown: 1, again: 0 });
+    expect(await claimDue(database.pool, workerB, 10)).toEqual([]);
+    expect((await logs()).at(-1)).toEqual({
+      event: "session.finalized",
+      attempt: 1,
+      trigger: "live",
+      outcome: "unknown",
+      settled_as: "unknown",
+    });
+  });
+
+  test("the dead worker's own outcome comes too late to count", async () => {
+    await reportAll("late", conversationEnded);
+    const claims = await claimDue(database.pool, workerA, 10);
+    await endLeases();
+    await takeOver(database.pool);
+    expect((await settleAll(workerA, claims)).size).toBe(0);
+    expect((await logs()).map((row) => row.outcome)).toEqual(["unknown"]);
+  });
+
+  test("two that take over at once share the work and do none of it twice", async () => {
+    const sessions = Array.from({ length: 50 }, (_, index) => `dead-${index}`);
+    await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversationEnded)));
+    await claimDue(database.pool, workerA, 100);
+    await endLeases();
+    const taken = await Promise.all([takeOver(database.pool), takeOver(database.pool)]);
+    expect(taken.reduce((sum, { again }) => sum + again, 0)).toBe(50);
+    expect((await logs()).length).toBe(50);
+  });
+});

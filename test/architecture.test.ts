@@ -1,0 +1,159 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const root = resolve(import.meta.dirname, "..");
+const packages = ["contract", "server", "cli"];
+
+/** Which packages of ours a package may import. */
+const packageRules: Record<string, readonly string[]> = {
+  contract: [],
+  server: ["@sendoff/contract"],
+  cli: ["@sendoff/contract", "@sendoff/server"],
+};
+
+/** Node's modules that a package without I/O and clock may not have. */
+const forbiddenInContract = /^(node:|pg$|undici$|hono)/;
+
+/**
+ * Which rooms of the server a room may import: the route of the data, from the way in to the way out. A room may
+ * always import itself and what is in `everybody`. main.ts imports all, and nobody imports it.
+ */
+const roomRules: Record<string, readonly string[]> = {
+  database: [],
+  secrets: [],
+  recordings: [],
+  logbook: ["database"],
+  outbox: ["database", "logbook"],
+  lifecycle: ["database", "outbox"],
+  tenancy: ["database", "secrets"],
+  inspector: ["tenancy"],
+  dispatch: ["outbox", "tenancy", "secrets", "recordings"],
+  http: ["database", "inspector", "lifecycle", "logbook", "recordings", "secrets", "tenancy"],
+};
+/** Files beside the rooms that any room may import. */
+const everybody = ["clock.ts", "json-text.ts", "log.ts", "refusal.ts"];
+/** The composition root, and what only it imports. */
+const topFiles = ["main.ts", "config.ts", "installation.ts", "version.ts"];
+
+function sources(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    if (statSync(path).isDirectory()) return sources(path);
+    return path.endsWith(".ts") ? [path] : [];
+  });
+}
+
+/** What a file imports, type imports included. */
+function importsOf(path: string): string[] {
+  const text = readFileSync(path, "utf8");
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\b[^;"']*?from\s+["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)|(?:^|\n)import\s+["']([^"']+)["']/g;
+  return [...text.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? "");
+}
+
+const files = packages.flatMap((name) => sources(join(root, "packages", name, "src")));
+
+/** Each file's relative imports, resolved. */
+const graph = new Map(
+  files.map((file) => [
+    file,
+    importsOf(file)
+      .filter((specifier) => specifier.startsWith("."))
+      .map((specifier) => resolve(dirname(file), specifier)),
+  ]),
+);
+
+/** One cycle of a graph, or null. */
+function findCycle<Node>(nodes: Iterable<Node>, next: (node: Node) => Iterable<Node>): Node[] | null {
+  const done = new Set<Node>();
+  const walk = (node: Node, path: Node[]): Node[] | null => {
+    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node];
+    if (done.has(node)) return null;
+    for (const other of next(node)) {
+      const cycle = walk(other, [...path, node]);
+      if (cycle !== null) return cycle;
+    }
+    done.add(node);
+    return null;
+  };
+  for (const node of nodes) {
+    const cycle = walk(node, []);
+    if (cycle !== null) return cycle;
+  }
+  return null;
+}
+
+const serverSource = join(root, "packages/server/src");
+/** The room of a file of the server, or the file's own name when it stands beside the rooms. */
+const roomOf = (file: string): string => relative(serverSource, file).split(sep)[0] ?? "";
+
+describe("who may import whom", () => {
+  test("the imports of a good many files are seen at all", () => {
+    expect(files.length).toBeGreaterThan(50);
+    expect([...graph.values()].flat().length).toBeGreaterThan(100);
+    for (const target of new Set([...graph.values()].flat())) expect(files).toContain(target);
+  });
+
+  test("no file imports itself by way of others", () => {
+    const cycle = findCycle(files, (file) => graph.get(file) ?? []);
+    expect(cycle?.map((file) => relative(root, file))).toBeUndefined();
+  });
+
+  test.each(packages)("package %s imports only the packages that it may", (name) => {
+    const wrong = sources(join(root, "packages", name, "src")).flatMap((file) =>
+      importsOf(file)
+        .filter((specifier) => specifier.startsWith("@sendoff/") || specifier === "sendoff")
+        .filter((specifier) => !packageRules[name]?.includes(specifier))
+        .map((specifier) => `${relative(root, file)} -> ${specifier}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("the contract does no I/O and has no clock", () => {
+    const wrong = sources(join(root, "packages/contract/src")).flatMap((file) => [
+      ...importsOf(file).filter((specifier) => forbiddenInContract.test(specifier)),
+      ...(readFileSync(file, "utf8").match(/Date\.now|new Date\(\)|performance\./g) ?? []),
+    ]);
+    expect(wrong).toEqual([]);
+  });
+
+  test("each room of the server imports only the rooms that it may", () => {
+    const wrong = files
+      .filter((file) => file.startsWith(serverSource) && !topFiles.includes(roomOf(file)))
+      .flatMap((file) =>
+        (graph.get(file) ?? []).flatMap((target) => {
+          const [from, to] = [roomOf(file), roomOf(target)];
+          const allowed = from === to || everybody.includes(to) || roomRules[from]?.includes(to);
+          return allowed ? [] : [`${relative(root, file)} -> ${relative(root, target)}`];
+        }),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  test("every folder of the server has its rule, and no rule is for a folder that is gone", () => {
+    const folders = readdirSync(serverSource).filter((name) =>
+      statSync(join(serverSource, name)).isDirectory(),
+    );
+    expect(folders.sort()).toEqual(Object.keys(roomRules).sort());
+  });
+
+  test("the rules themselves have no cycle", () => {
+    expect(findCycle(Object.keys(roomRules), (room) => roomRules[room] ?? [])).toBeNull();
+  });
+
+  test("nobody imports the composition root", () => {
+    const main = join(serverSource, "main.ts");
+    const importers = files.filter((file) => graph.get(file)?.includes(main));
+    expect(importers.map((file) => relative(root, file))).toEqual([]);
+  });
+});
+
+describe("the size of things", () => {
+  test("no source file is longer than 350 lines", () => {
+    const long = files
+      .map((file) => ({ file: relative(root, file), lines: readFileSync(file, "utf8").split("\n").length }))
+      .filter(({ lines }) => lines > 350);
+    expect(long).toEqual([]);
+  });
+});

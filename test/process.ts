@@ -1,0 +1,71 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { StartFile } from "@sendoff/contract";
+import { until } from "./until.ts";
+
+const command = resolve(import.meta.dirname, "../packages/cli/bin/sendoff.js");
+
+/** `sendoff start` in a process of its own, as a user runs it. */
+export interface SendoffProcess {
+  readonly child: ChildProcess;
+  readonly start: StartFile;
+  /** What it has printed so far. */
+  output(): string;
+  /** Sends a signal and waits for the end; answers the exit code, or the signal that ended it. */
+  end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+}
+
+/** Runs a `sendoff` command to its end. */
+export async function runSendoff(
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, ...env } });
+  const chunks: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, output: Buffer.concat(chunks).toString() };
+}
+
+/** Starts it and waits until it says that it runs. */
+export async function startProcess(env: Record<string, string>): Promise<SendoffProcess> {
+  const child = spawn(process.execPath, [command, "start"], { env: { ...process.env, ...env } });
+  let text = "";
+  child.stdout?.on("data", (chunk: Buffer) => {
+    text += chunk;
+  });
+  child.stderr?.on("data", (chunk: Buffer) => {
+    text += chunk;
+  });
+  const ended = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
+  await until(
+    "sendoff start runs",
+    () => {
+      if (child.exitCode !== null) throw new Error(`sendoff start ended with ${child.exitCode}:\n${text}`);
+      return text.includes("Ctrl-C ends it.");
+    },
+    60_000,
+  );
+  const start = JSON.parse(await readFile(join(env.SENDOFF_DATA ?? "", "start.json"), "utf8")) as StartFile;
+  return {
+    child,
+    start,
+    output: () => text,
+    async end(signal) {
+      child.kill(signal);
+      const [code, by] = await ended;
+      return by ?? code ?? -1;
+    },
+  };
+}
+
+/** A new folder that any account may pass: as root, PostgreSQL runs as another one. */
+export async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "sendoff-test-data-"));
+  await chmod(folder, 0o755);
+  return folder;
+}
