@@ -9,7 +9,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 const oldestNode = [20, 19];
 
 /** Runs a command in the checkout and ends the process when it fails. */
-export function run(command, args, options = {}) {
+function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
   if (error) throw error;
   if (status !== 0) {

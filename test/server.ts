@@ -17,7 +17,7 @@ export interface TestServer extends StartFile {
   stop(): Promise<void>;
 }
 
-export interface ApiAnswer {
+interface ApiAnswer {
   readonly status: number;
   readonly headers: Headers;
   /** The parsed body. */

@@ -99,7 +99,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /** Settings of the command line's client half, which may stand in the same environment. */
-const clientSettings = new Set(["SENDOFF_API_URL", "SENDOFF_KEY", "SENDOFF_PROJECT"]);
+const clientSettings = new Set([
+  "SENDOFF_API_URL",
+  "SENDOFF_KEY",
+  "SENDOFF_PROJECT",
+  "SENDOFF_INSPECTOR_URL",
+]);
 
 function settingError(name: string, given: Record<string, string | undefined>): string {
   const setting = Settings.shape[name as keyof typeof Settings.shape] as z.ZodType | undefined;

@@ -1,4 +1,4 @@
-import { StartError, startSendoff } from "@sendoff/server";
+import type { Running } from "@sendoff/server";
 import { Command } from "commander";
 import { CommandFailure, exitStatus, type Io } from "../io.ts";
 
@@ -30,6 +30,8 @@ Examples:
 
 async function start(io: Io, showLog: boolean): Promise<void> {
   const tell = (sentence: string): void => void io.stdout.write(`${sentence}\n`);
+  // Loaded here, so that the other commands need not wait for a server's worth of code.
+  const { StartError, startSendoff } = await import("@sendoff/server");
   const stop = stopSignal();
   const running = await startSendoff({
     env: process.env,
@@ -66,7 +68,7 @@ function showProblem(io: Io, line: string): void {
   if (entry.level >= warn) io.stderr.write(`${entry.event ?? "problem"}: ${entry.reason ?? line.trim()}\n`);
 }
 
-function banner({ start, startPath }: Awaited<ReturnType<typeof startSendoff>>): string {
+function banner({ start, startPath }: Running): string {
   const rows: Array<[string, string]> = [
     ["API", start.apiUrl],
     ["Inspector", start.inspectorUrl],

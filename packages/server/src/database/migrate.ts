@@ -1,18 +1,18 @@
 import { Kysely, type Migration, Migrator, PostgresDialect } from "kysely";
 import type pg from "pg";
-import * as tenants from "./migrations/0001-tenants.ts";
-import * as sessions from "./migrations/0002-sessions-and-events.ts";
-import * as deliveries from "./migrations/0003-deliveries.ts";
-import * as webhookLogs from "./migrations/0004-webhook-logs.ts";
-import * as inspector from "./migrations/0005-inspector.ts";
+import { up as tenants } from "./migrations/0001-tenants.ts";
+import { up as sessions } from "./migrations/0002-sessions-and-events.ts";
+import { up as deliveries } from "./migrations/0003-deliveries.ts";
+import { up as webhookLogs } from "./migrations/0004-webhook-logs.ts";
+import { up as inspector } from "./migrations/0005-inspector.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
 export const migrations: Record<string, Migration> = {
-  "0001-tenants": tenants,
-  "0002-sessions-and-events": sessions,
-  "0003-deliveries": deliveries,
-  "0004-webhook-logs": webhookLogs,
-  "0005-inspector": inspector,
+  "0001-tenants": { up: tenants },
+  "0002-sessions-and-events": { up: sessions },
+  "0003-deliveries": { up: deliveries },
+  "0004-webhook-logs": { up: webhookLogs },
+  "0005-inspector": { up: inspector },
 };
 
 /**

@@ -13,7 +13,7 @@ const types: pg.CustomTypesConfig = {
 };
 
 /** Most connections that one process opens for statements. LISTEN has one more. */
-export const poolSize = 10;
+const poolSize = 10;
 
 export function createPool(connection: Connection, log: Logger): pg.Pool {
   const pool = new pg.Pool({

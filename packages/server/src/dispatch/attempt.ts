@@ -126,7 +126,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       ...this.#judge(error),
       responseStatus: this.#status,
       responseBody: this.#status === null ? null : Buffer.concat(this.#chunks),
-      durationMs: this.#clock.monotonicMs() - this.#startedMs,
+      // Tenths are enough, and short to read.
+      durationMs: Math.round((this.#clock.monotonicMs() - this.#startedMs) * 10) / 10,
     });
   }
 

@@ -49,8 +49,8 @@ export async function readJson(request: IncomingMessage): Promise<{ value: unkno
   return parseJson(await readBytes(request, bodyBytesMax));
 }
 
-/** Parses the bytes of a body. See {@link readJson}. */
-export function parseJson(bytes: Buffer): { value: unknown; text: string } {
+/** See {@link readJson}. */
+function parseJson(bytes: Buffer): { value: unknown; text: string } {
   const raw = decode(bytes);
   const broken = boundJson(raw, bounds);
   if (broken !== null) {

@@ -14,7 +14,7 @@ export type Access =
   | "project";
 
 /** A JSON body that fits its schema, with the text that it was parsed from. */
-export interface JsonBody<Value> {
+interface JsonBody<Value> {
   readonly value: Value;
   /** The whole body as compact JSON text. */
   readonly text: string;

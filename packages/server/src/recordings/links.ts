@@ -10,7 +10,7 @@ export interface RecordingLinks {
 }
 
 /** How long a link works, in milliseconds. Source: seed, "valid for ~15 minutes". */
-export const linkLifeMs = 15 * 60 * 1_000;
+const linkLifeMs = 15 * 60 * 1_000;
 
 /** @param baseUrl where this installation is reached, without a slash at the end. */
 export function createRecordingLinks(baseUrl: string, secretKey: Buffer, clock: Clock): RecordingLinks {

@@ -34,7 +34,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       PRIMARY KEY (log_id, attempted_at),
       CONSTRAINT delivered_means_2xx CHECK (
         (outcome = 'delivered') = (settled_as IS NOT DISTINCT FROM 'delivered')
-        AND (outcome <> 'delivered' OR response_status BETWEEN 200 AND 299))
+        -- A CHECK that comes to NULL passes, so a missing status is named.
+        AND (outcome <> 'delivered' OR (response_status IS NOT NULL AND response_status BETWEEN 200 AND 299)))
     ) PARTITION BY RANGE (attempted_at)`.execute(db);
   await sql`CREATE INDEX webhook_logs_newest ON webhook_logs (project_id, log_id DESC)`.execute(db);
   await sql`CREATE INDEX webhook_logs_of_session ON webhook_logs (session_key, log_id)`.execute(db);
