@@ -1,0 +1,308 @@
+// The documents are run, not believed: README.md's blocks against a real server, its receiver against signed requests,
+// and what the documents list against what the source has.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import { errorCatalogue } from "@sendoff/contract";
+import { Webhook } from "standardwebhooks";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { readConfig } from "../packages/server/src/config.ts";
+import type { Route } from "../packages/server/src/http/route.ts";
+import { agentRoutes } from "../packages/server/src/http/routes/agent.ts";
+import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
+import { inspectRoutes } from "../packages/server/src/http/routes/inspect.ts";
+import { projectRoutes } from "../packages/server/src/http/routes/projects.ts";
+import { recordingRoutes } from "../packages/server/src/http/routes/recordings.ts";
+import { reportRoutes } from "../packages/server/src/http/routes/reports.ts";
+import { sessionRoutes } from "../packages/server/src/http/routes/sessions.ts";
+import { webhookLogRoutes } from "../packages/server/src/http/routes/webhook-logs.ts";
+import { loadSecretKey, openSealer } from "../packages/server/src/installation.ts";
+import { secretSeal } from "../packages/server/src/tenancy/endpoints.ts";
+import { startTestServer, type TestServer } from "./server.ts";
+import { until } from "./until.ts";
+
+const root = resolve(import.meta.dirname, "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+
+/** A fenced block of a Markdown file. */
+interface Block {
+  readonly language: string;
+  readonly text: string;
+  /** Why it is not run; null: it is. */
+  readonly notRun: string | null;
+}
+
+function blocksOf(markdown: string): Block[] {
+  const pattern = /(?:<!-- not run: ([^\n]+) -->\n)?```(\w*)\n([\s\S]*?)\n```/g;
+  return [...markdown.matchAll(pattern)].map(([, notRun, language, text]) => ({
+    language: language ?? "",
+    text: text ?? "",
+    notRun: notRun ?? null,
+  }));
+}
+
+const blocks = blocksOf(readme);
+const firstBlock = (language: string): string =>
+  blocks.find((block) => block.language === language)?.text ?? "";
+/** The output that a block claims: the text block that follows it. */
+const claimOf = (block: Block): string[] => {
+  const next = blocks[blocks.indexOf(block) + 1];
+  return next?.language === "text" ? next.text.split("\n").filter((line) => line !== "") : [];
+};
+
+/** A line without what differs from run to run. */
+function masked(line: string): string {
+  const counted = /^ {2}(reports|latency|duration) /.test(line) ? line.replace(/\d[\d.,]*/g, "N") : line;
+  return counted
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "UUID")
+    .replace(/msg_[0-9a-f]{32}/g, "msg_ID")
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "MOMENT")
+    .replace(/^\d\d:\d\d:\d\d\.\d{3}/, "TIME")
+    .replace(/(demo-[a-z-]+)\.\w+/, "$1")
+    .replace(/…\w{8}$/, "…ID")
+    .replace(/http:\/\/127\.0\.0\.1:\d+\/inspect\/[\w-]+/g, "INSPECTOR")
+    .replace(/"id":"\d+"/g, '"id":"ID"')
+    .replace(/"durationMs":[\d.]+/g, '"durationMs":N');
+}
+
+function expectClaim(block: Block, output: string): void {
+  const printed = output.split("\n").map(masked);
+  for (const line of claimOf(block)) expect(printed, block.text).toContain(masked(line));
+}
+
+let server: TestServer;
+let folder: string;
+const children: ChildProcess[] = [];
+
+beforeAll(async () => {
+  server = await startTestServer();
+  folder = await mkdtemp(join(tmpdir(), "sendoff-readme-"));
+});
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill();
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Starts a program with the test server's data folder; `output` grows as it prints. */
+function start(program: string, args: string[], env: Record<string, string> = {}) {
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...process.env, SENDOFF_DATA: server.dataFolder, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.push(child);
+  const started = { child, output: "", ended: once(child, "close") as Promise<[number | null]> };
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      started.output += text;
+    });
+  }
+  return started;
+}
+
+describe("README.md", () => {
+  test("its bash blocks run in order in one shell, and print what it says they print", async () => {
+    const run = blocks.filter((block) => block.language === "bash" && block.notRun === null);
+    expect(run.length).toBeGreaterThanOrEqual(5);
+    const mark = (index: number): string => `@@ block ${index} @@`;
+    const script = run.map((block, index) => `printf '\\n%s\\n' '${mark(index)}'\n${block.text}`).join("\n");
+    const shell = start("bash", [
+      "-c",
+      `set -euo pipefail\n${script}\nprintf '\\n%s\\n' '${mark(run.length)}'`,
+    ]);
+    const [code] = await shell.ended;
+    expect(code, shell.output).toBe(0);
+    run.forEach((block, index) => {
+      const output = shell.output.split(mark(index))[1]?.split(mark(index + 1))[0] ?? "";
+      expect(output, block.text).not.toContain('"error":');
+      expectClaim(block, output);
+    });
+  }, 90_000);
+
+  test("sendoff tail prints lines as README.md shows them", async () => {
+    const block = blocks.find(({ text }) => text.startsWith("npx sendoff tail"));
+    if (block === undefined) throw new Error("README.md does not run sendoff tail");
+    expect(claimOf(block).length).toBeGreaterThan(1);
+    const bin = join(root, "packages/cli/bin/sendoff.js");
+    const tail = start(process.execPath, [bin, ...block.text.split(" ").slice(2)]);
+    await until("tail has read what is there", () => tail.output.includes("Watching"));
+    expectClaim(block, tail.output);
+  });
+
+  test("what it shows of npm start has the rows that npm start prints", () => {
+    const claim = claimOf(blocks.find(({ text }) => text.includes("npm start")) as Block);
+    const source = readFileSync(join(root, "packages/cli/src/commands/start.ts"), "utf8");
+    const rows = claim.flatMap((line) => /^ {2}(\w+(?: \w+)?) {2,}/.exec(line)?.[1] ?? []);
+    expect(rows).toEqual([...source.matchAll(/^ {4}\["([\w ]+)", /gm)].map((match) => match[1]));
+  });
+
+  test("the webhook that it shows has the headers and the fields of a real one, in order", async () => {
+    const { rows } = await server.pool.query<{ headers: string; body: Buffer }>(
+      `SELECT headers, body FROM inspector_requests
+       WHERE convert_from(body, 'UTF8') LIKE '{"event":"session.finalized","sessionId":"call-1"%'`,
+    );
+    const real = rows[0];
+    if (real === undefined) throw new Error("no session.finalized of call-1 arrived");
+    const [headers = "", body = ""] = firstBlock("http").split("\n\n");
+    expect(Object.keys(JSON.parse(body))).toEqual(Object.keys(JSON.parse(String(real.body))));
+    const lines = headers.split("\n");
+    expect(lines.length).toBe(7);
+    for (const line of lines) expect(Object.keys(JSON.parse(real.headers))).toContain(line.split(":")[0]);
+  });
+
+  test("its receiver takes what Sendoff signs and refuses everything else", async () => {
+    const file = join(folder, "receiver.mjs");
+    await writeFile(file, firstBlock("js"));
+    const secret = await signingSecret();
+    const port = await freePort();
+    const receiver = start(process.execPath, [file], { SIGNING_SECRET: secret, PORT: String(port) });
+    const url = `http://127.0.0.1:${port}/`;
+    await until("the receiver listens", () =>
+      fetch(url).then(
+        (answer) => answer.status === 401,
+        () => false,
+      ),
+    );
+
+    const agent = `/v1/projects/${server.projectId}/agent`;
+    const set = await server.api("PATCH", agent, { postSessionWebhook: { url } });
+    expect(set.status, set.text).toBe(200);
+    const path = `/v1/projects/${server.projectId}/sessions/signed-1/conversation-ended`;
+    const body = {
+      channel: "text",
+      currentNodeId: "a",
+      messagesCount: 1,
+      extractedVariables: { name: "Zoë" },
+    };
+    await server.api("POST", path, body);
+    const logs = `/v1/projects/${server.projectId}/webhook-logs?sessionId=signed-1`;
+    await until("the delivery is logged", async () => (await server.api("GET", logs)).body.data.length === 1);
+    const [log] = (await server.api("GET", logs)).body.data;
+    expect(log).toMatchObject({ outcome: "delivered", responseStatus: 204 });
+    await until("the receiver has printed it", () =>
+      receiver.output.includes(`${log.webhookId} session.ended`),
+    );
+
+    const text = '{"event":"session.ended"}';
+    const post = async (at: Date, sent: string, signature?: string): Promise<number> => {
+      const headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
+        "webhook-signature": signature ?? new Webhook(secret).sign("msg_1", at, text),
+      };
+      return (await fetch(url, { method: "POST", headers, body: sent })).status;
+    };
+    const now = new Date();
+    expect(await post(now, text)).toBe(204);
+    const rotated = new Webhook(Buffer.alloc(32, 1).toString("base64")).sign("msg_1", now, text);
+    expect(await post(now, text, `${rotated} ${new Webhook(secret).sign("msg_1", now, text)}`)).toBe(204);
+    expect(await post(now, `${text} `)).toBe(401);
+    expect(await post(new Date(now.getTime() - 600_000), text)).toBe(401);
+    for (const forged of ["", "v1,", "v1", rotated, `v1,${"A".repeat(43)}=`]) {
+      expect(await post(now, text, forged), forged).toBe(401);
+    }
+    expect((await fetch(url, { method: "POST", body: text })).status).toBe(401);
+  });
+
+  test("its settings table names the settings that there are, and no other", () => {
+    const section = sectionOf(readme, "## Settings");
+    const named = [...section.matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
+    let listed = "";
+    try {
+      readConfig({ SENDOFF_NO_SUCH_SETTING: "1" });
+    } catch (error) {
+      listed = /expected one of ([A-Z_, ]+)/.exec((error as Error).message)?.[1] ?? "";
+    }
+    expect(named.toSorted()).toEqual(listed.split(", ").toSorted());
+  });
+});
+
+describe("docs/api.md", () => {
+  const api = readFileSync(join(root, "docs/api.md"), "utf8");
+
+  test("it has every route of the server, and no other", () => {
+    const none = null as never;
+    const routes: Route[] = [
+      ...projectRoutes(none),
+      ...agentRoutes(none, none, none),
+      ...sessionRoutes(none, none),
+      ...reportRoutes(none),
+      ...webhookLogRoutes(none),
+      ...recordingRoutes(none, ""),
+      ...inspectRoutes(none),
+      ...healthRoutes(none, none),
+    ];
+    const files = readdirSync(join(root, "packages/server/src/http/routes"));
+    expect(files.length, "a file of routes is missing in this test").toBe(8);
+    const described = [...api.matchAll(/^### `([A-Z]+ \/\S+)`$/gm)].map((match) => match[1]);
+    expect(described.toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
+  });
+
+  test("it has every error code with its status, and no other", () => {
+    const rows = [...api.matchAll(/^\| `([a-z_]+)` \| (\d{3}) \|/gm)].map(
+      (match) => `${match[1]} ${match[2]}`,
+    );
+    const codes = Object.entries(errorCatalogue).map(([code, { status }]) => `${code} ${status}`);
+    expect(rows.toSorted()).toEqual(codes.toSorted());
+  });
+});
+
+describe("every Markdown file", () => {
+  test("its links to files of the repository lead somewhere", () => {
+    const files = markdownFiles(root);
+    expect(files.length).toBeGreaterThan(10);
+    let links = 0;
+    const dead = files.flatMap((file) => {
+      const prose = readFileSync(file, "utf8").replace(/```[\s\S]*?\n```/g, "");
+      const targets = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? "");
+      const local = targets.filter((target) => !/^(https?:|mailto:|#)/.test(target));
+      links += local.length;
+      return local
+        .filter((target) => !existsSync(resolve(dirname(file), decodeURI(target.split("#")[0] ?? ""))))
+        .map((target) => `${relative(root, file)} -> ${target}`);
+    });
+    expect(links).toBeGreaterThan(20);
+    expect(dead).toEqual([]);
+  });
+});
+
+const sectionOf = (markdown: string, heading: string): string =>
+  markdown.split(`${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+
+/** Looked up behind the API, which cannot show it yet. */
+async function signingSecret(): Promise<string> {
+  const { rows } = await server.pool.query<{ id: string; sealed: string }>(
+    `SELECT endpoint_id AS id, secret_sealed AS sealed FROM endpoints
+     WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL`,
+    [server.projectId],
+  );
+  const endpoint = rows[0];
+  if (endpoint === undefined) throw new Error("the first agent has no webhook");
+  const key = await loadSecretKey({ secretKey: null, dataFolder: server.dataFolder } as never);
+  return (await openSealer(server.pool, key)).open(secretSeal(endpoint.id), endpoint.sealed);
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+function markdownFiles(at: string): string[] {
+  return readdirSync(at).flatMap((name) => {
+    if (["node_modules", "dist", ".git", ".sendoff", ".artifacts", "coverage"].includes(name)) return [];
+    const path = join(at, name);
+    if (statSync(path).isDirectory()) return markdownFiles(path);
+    return name.endsWith(".md") ? [path] : [];
+  });
+}
