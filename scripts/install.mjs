@@ -1,7 +1,7 @@
-// Makes a checkout ready to run: installs what package-lock.json says when that has changed, and builds. Both are
+// Makes a checkout ready to run: installs what package-lock.json says when that is not there yet, and builds. Both are
 // quick when there is nothing to do.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -32,17 +32,32 @@ function checkNode() {
   process.exit(1);
 }
 
+/** Whether node_modules is what package-lock.json says. npm writes its own record of it when an install is whole. */
+function isInstalled() {
+  const packagesOf = (path) => JSON.parse(readFileSync(`${root}${path}`, "utf8")).packages;
+  try {
+    const wanted = packagesOf("package-lock.json");
+    const there = packagesOf("node_modules/.package-lock.json");
+    return Object.entries(wanted).every(
+      ([path, { version, link, optional, devOptional }]) =>
+        // Of optional ones, those for other platforms are left out.
+        !path.startsWith("node_modules/") ||
+        link ||
+        there[path]?.version === version ||
+        ((optional || devOptional) && !there[path]),
+    );
+  } catch {
+    return false;
+  }
+}
+
 export function installAndBuild() {
   checkNode();
-  const lock = readFileSync(`${root}package-lock.json`, "utf8");
-  // npm's own record cannot tell an install that was cut short from a whole one; this mark is written at its end.
-  const mark = `${root}node_modules/.installed-lock.json`;
-  if (!existsSync(mark) || readFileSync(mark, "utf8") !== lock) {
+  if (!isInstalled()) {
     console.log("Installing ...");
     run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
       shell: process.platform === "win32",
     });
-    writeFileSync(mark, lock);
   }
   const [node, tsc] = installed("typescript/bin/tsc");
   run(node, [...tsc, "-b"]);
