@@ -237,7 +237,7 @@ describe("docs/api.md", () => {
       ...webhookLogRoutes(none),
       ...recordingRoutes(none, ""),
       ...inspectRoutes(none),
-      ...healthRoutes(none, none),
+      ...healthRoutes(none, none, none),
     ];
     const files = readdirSync(join(root, "packages/server/src/http/routes"));
     expect(files.length, "a file of routes is missing in this test").toBe(8);

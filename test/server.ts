@@ -31,6 +31,7 @@ export async function startTestServer(env: Record<string, string> = {}): Promise
   const database = await createTestDatabase();
   const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-server-"));
   const running = await startSendoff({
+    role: "all",
     env: {
       DATABASE_URL: database.url,
       SENDOFF_DATA: dataFolder,
@@ -40,9 +41,11 @@ export async function startTestServer(env: Record<string, string> = {}): Promise
       ...env,
     },
   });
-  const { apiUrl, projectKey } = running.start;
+  const { start } = running;
+  if (start === null) throw new Error("a server with an API writes start.json");
+  const { apiUrl, projectKey } = start;
   return {
-    ...running.start,
+    ...start,
     dataFolder,
     pool: database.pool,
     api: (method, path, body, key = projectKey) => request(apiUrl + path, method, body, key),

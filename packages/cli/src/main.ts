@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { simulateCommand } from "./commands/simulate.ts";
-import { startCommand } from "./commands/start.ts";
+import { apiCommand, startCommand, workerCommand } from "./commands/start.ts";
 import { tailCommand } from "./commands/tail.ts";
 import { CommandFailure, exitStatus, type Io } from "./io.ts";
 
@@ -26,7 +26,13 @@ export function program(io: Io, setStatus: (status: number) => void): Command {
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
     });
-  const commands = [startCommand(io), tailCommand(io), simulateCommand(io, setStatus)];
+  const commands = [
+    startCommand(io),
+    apiCommand(io),
+    workerCommand(io),
+    tailCommand(io),
+    simulateCommand(io, setStatus),
+  ];
   for (const command of commands) root.addCommand(command.copyInheritedSettings(root));
   return root;
 }

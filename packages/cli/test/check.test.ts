@@ -133,7 +133,13 @@ test("an event with two webhook-ids was emitted twice", () => {
 test("a report that was answered as new twice is a duplicate", () => {
   const plan = plans[0];
   if (plan === undefined) throw new RangeError("no plans");
-  const answer = { sessionId: plan.sessionId, state: "ending" as const, duplicate: false, events: [] };
+  const answer = {
+    sessionId: plan.sessionId,
+    state: "ending" as const,
+    duplicate: false,
+    late: false,
+    events: [],
+  };
   journal.took(plan, "conversation-ended", answer, 0);
   expect(found()).toMatchObject([
     { kind: "duplicate", detail: "conversation-ended was answered as new 2 times" },

@@ -48,7 +48,7 @@ function reportAll(journal: Journal, plan: SessionPlan): void {
     journal.took(
       plan,
       request.type,
-      { sessionId: plan.sessionId, state: "ending", duplicate, events: [] },
+      { sessionId: plan.sessionId, state: "ending", duplicate, late: false, events: [] },
       0,
     );
   }

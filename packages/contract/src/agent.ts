@@ -8,17 +8,19 @@ export const EndpointHeader = z
   .meta({ id: "EndpointHeader" });
 export type EndpointHeader = z.infer<typeof EndpointHeader>;
 
-/** A length of time: a whole number and `ms`, `s`, `m` or `h`. */
+const durationPattern = /^(\d{1,9})(ms|s|m|h|d)$/;
+
+/** A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`. */
 export const Duration = z
   .string()
-  .regex(/^\d{1,9}(ms|s|m|h)$/, { error: 'expected a whole number and a unit, such as "10s" (ms, s, m, h)' })
+  .regex(durationPattern, { error: 'expected a whole number and a unit, such as "10s" (ms, s, m, h, d)' })
   .meta({ id: "Duration" });
 
-const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** Milliseconds of a {@link Duration}. */
 export function durationMs(duration: string): number {
-  const [, count, unit] = /^(\d+)(ms|s|m|h)$/.exec(duration) ?? [];
+  const [, count, unit] = durationPattern.exec(duration) ?? [];
   if (count === undefined) throw new RangeError(`not a duration: ${duration}`);
   return Number(count) * unitMs[unit as keyof typeof unitMs];
 }
@@ -26,16 +28,38 @@ export function durationMs(duration: string): number {
 /** Bounds of an attempt's deadline, in milliseconds. Behaviour, section 4. */
 export const timeoutBounds = { minMs: 100, defaultMs: 10_000, maxMs: 30_000 } as const;
 
-const Timeout = Duration.refine(
-  (value) => {
-    const ms = /^\d{1,9}(ms|s|m|h)$/.test(value) ? durationMs(value) : timeoutBounds.defaultMs;
-    return ms >= timeoutBounds.minMs && ms <= timeoutBounds.maxMs;
-  },
-  { error: "expected from 100ms to 30s" },
-).meta({ description: "How long an attempt may take in all. Default 10s, at most 30s." });
+/** A duration within bounds, both in milliseconds. */
+const durationWithin = (minMs: number, maxMs: number, expected: string) =>
+  Duration.refine(
+    // What is not a duration has been told so already.
+    (value) => !durationPattern.test(value) || (durationMs(value) >= minMs && durationMs(value) <= maxMs),
+    { error: expected },
+  );
 
-/** How deliveries to an endpoint are made. Behaviour, section 4. */
-export const DeliveryPolicy = z.strictObject({ timeout: Timeout.optional() }).meta({ id: "DeliveryPolicy" });
+const Timeout = durationWithin(timeoutBounds.minMs, timeoutBounds.maxMs, "expected from 100ms to 30s").meta({
+  description: "How long an attempt may take in all. Default 10s, at most 30s.",
+});
+
+/** Bounds of a retry policy. `windowMinMs` and `windowMaxMs` are milliseconds. */
+export const retryBounds = { attemptsMax: 20, windowMinMs: 1_000, windowMaxMs: 7 * 86_400_000 } as const;
+
+/** Attempts that an endpoint opts in to after one that was not answered 2xx. Behaviour, section 4. */
+export const RetryPolicy = z
+  .strictObject({
+    attempts: z.int().min(2).max(retryBounds.attemptsMax).meta({
+      description: "Most attempts in all, the first one included: 2 to 20.",
+    }),
+    window: durationWithin(retryBounds.windowMinMs, retryBounds.windowMaxMs, "expected from 1s to 7d").meta({
+      description: "How long after the event's emission an attempt may still begin.",
+    }),
+  })
+  .meta({ id: "RetryPolicy" });
+export type RetryPolicy = z.infer<typeof RetryPolicy>;
+
+/** How deliveries to an endpoint are made. Without `retries` there is one attempt. Behaviour, section 4. */
+export const DeliveryPolicy = z
+  .strictObject({ timeout: Timeout.optional(), retries: RetryPolicy.optional() })
+  .meta({ id: "DeliveryPolicy" });
 export type DeliveryPolicy = z.infer<typeof DeliveryPolicy>;
 
 /** Most bytes of an endpoint's URL. Behaviour, section 7. */

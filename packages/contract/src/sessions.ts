@@ -19,6 +19,30 @@ export const RecordingFact = z
   .meta({ id: "RecordingFact" });
 export type RecordingFact = z.infer<typeof RecordingFact>;
 
+/** Facts of a session that came after Sendoff had stopped waiting for them. Behaviour, section 3. */
+export const LateFacts = z
+  .object({
+    conversation: z
+      .object({
+        currentNodeId: z.string(),
+        messagesCount: z.int(),
+        extractedVariables: Variables,
+        endedAt: Timestamp.nullable(),
+        reportedAt: Timestamp,
+      })
+      .nullable(),
+    call: z
+      .object({
+        callStatus: CallStatus,
+        callDuration: z.number(),
+        endedAt: Timestamp.nullable(),
+        reportedAt: Timestamp,
+      })
+      .nullable(),
+  })
+  .meta({ id: "LateFacts" });
+export type LateFacts = z.infer<typeof LateFacts>;
+
 /** A session as it is answered. */
 export const Session = z
   .object({
@@ -37,6 +61,9 @@ export const Session = z
     callDuration: z.number().nullable().meta({ description: "Seconds." }),
     finalizedAt: Timestamp.nullable(),
     recording: RecordingFact.nullable(),
+    late: LateFacts.meta({
+      description: "Facts that came after their deadline: kept and shown, and no event was emitted for them.",
+    }),
   })
   .meta({ id: "Session" });
 export type Session = z.infer<typeof Session>;
@@ -47,6 +74,9 @@ export const ReportAnswer = z
     sessionId: SessionId,
     state: SessionState,
     duplicate: z.boolean().meta({ description: "true: this fact was known already and nothing changed." }),
+    late: z.boolean().meta({
+      description: "true: it came after its deadline. It is kept and shown, and emits nothing.",
+    }),
     events: z.array(z.enum(eventNames)).meta({ description: "Events that this report emitted, in order." }),
   })
   .meta({ id: "ReportAnswer" });
@@ -57,7 +87,8 @@ export const TimelineReport = z.object({
   type: z.enum(["created", "conversation-ended", "call-ended", "recording-processed"]),
   reportedAt: Timestamp,
   by: z.enum(["runtime", "sendoff"]).meta({
-    description: "sendoff: it ended the conversation itself, because the runtime said that nobody spoke.",
+    description:
+      "sendoff: it ended the conversation or the call itself, because the runtime said that nobody spoke, or because the deadline had passed.",
   }),
 });
 

@@ -1,12 +1,15 @@
 import { resolve } from "node:path";
+import { durationMs } from "@sendoff/contract";
 import { z } from "zod";
+import type { DispatchLimits } from "./dispatch/dispatcher.ts";
+import type { Graces } from "./lifecycle/deadline.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
 import type { AllowHttp } from "./tenancy/endpoint-rules.ts";
 
 /** Everything that can be set, checked. Behaviour, section 9. */
 export interface Config {
-  /** PORT, 4600. 0 takes any free one. */
-  readonly port: number;
+  /** PORT, 4600. 0 takes any free one. null: not set, which means 4600 but for a worker alone, which then has none. */
+  readonly port: number | null;
   /** HOST, 127.0.0.1. */
   readonly host: string;
   /** SENDOFF_DATA, `.sendoff`: the embedded PostgreSQL, start.json, the secret key, recordings. An absolute path. */
@@ -19,6 +22,10 @@ export interface Config {
   readonly secretKey: Buffer | null;
   /** SENDOFF_PUBLIC_URL: where others reach this installation. null: http://HOST:PORT. */
   readonly publicUrl: string | null;
+  /** SENDOFF_CONVERSATION_GRACE, SENDOFF_CALL_GRACE, SENDOFF_SESSION_TIMEOUT: 30s, 5m, 6h. */
+  readonly graces: Graces;
+  /** SENDOFF_IN_FLIGHT_MAX and SENDOFF_ENDPOINT_IN_FLIGHT_MAX: 1024 and 32. */
+  readonly limits: DispatchLimits;
   /** SENDOFF_LOG: debug, info, warn, error or silent; `info`. */
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -29,13 +36,30 @@ export class ConfigError extends Error {}
 const url = (...protocols: string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol));
 
+const duration = (standard: string) =>
+  z
+    .string()
+    .regex(/^\d{1,9}(ms|s|m|h|d)$/)
+    .default(standard)
+    .transform(durationMs)
+    .meta({ expected: "a whole number and a unit, such as 30s (ms, s, m, h, d)" });
+
+const count = (standard: number, max: number) =>
+  z.coerce
+    .number<string>()
+    .int()
+    .min(1)
+    .max(max)
+    .default(standard)
+    .meta({ expected: `a whole number from 1 to ${max}` });
+
 const Settings = z.object({
   PORT: z.coerce
-    .number<string>({ error: "a port from 0 to 65535" })
+    .number<string>()
     .int()
     .min(0)
     .max(65_535)
-    .default(4_600)
+    .optional()
     .meta({ expected: "a port from 0 to 65535" }),
   HOST: z.string().min(1).default("127.0.0.1").meta({ expected: "an address or a host's name" }),
   SENDOFF_DATA: z.string().min(1).default(".sendoff").meta({ expected: "a folder" }),
@@ -52,6 +76,11 @@ const Settings = z.object({
     .optional()
     .meta({ expected: "32 random bytes in base64, such as `openssl rand -base64 32` prints" }),
   SENDOFF_PUBLIC_URL: url("http:", "https:").optional().meta({ expected: "an http or https address" }),
+  SENDOFF_CONVERSATION_GRACE: duration("30s"),
+  SENDOFF_CALL_GRACE: duration("5m"),
+  SENDOFF_SESSION_TIMEOUT: duration("6h"),
+  SENDOFF_IN_FLIGHT_MAX: count(1_024, 10_000),
+  SENDOFF_ENDPOINT_IN_FLIGHT_MAX: count(32, 64),
   SENDOFF_LOG: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -87,13 +116,22 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   const settings = result.data;
   return {
-    port: settings.PORT,
+    port: settings.PORT ?? null,
     host: settings.HOST,
     dataFolder: resolve(settings.SENDOFF_DATA),
     databaseUrl: settings.DATABASE_URL ?? null,
     allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
     secretKey: settings.SENDOFF_SECRET_KEY === undefined ? null : parseSecretKey(settings.SENDOFF_SECRET_KEY),
     publicUrl: settings.SENDOFF_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
+    graces: {
+      conversationMs: settings.SENDOFF_CONVERSATION_GRACE,
+      callMs: settings.SENDOFF_CALL_GRACE,
+      sessionMs: settings.SENDOFF_SESSION_TIMEOUT,
+    },
+    limits: {
+      inFlightMax: settings.SENDOFF_IN_FLIGHT_MAX,
+      perEndpointMax: settings.SENDOFF_ENDPOINT_IN_FLIGHT_MAX,
+    },
     logLevel: settings.SENDOFF_LOG,
   };
 }

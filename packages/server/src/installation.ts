@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { agentEvents, StartFile } from "@sendoff/contract";
 import type pg from "pg";
 import type { Config } from "./config.ts";
+import { inTransaction } from "./database/transaction.ts";
 import { createInspector } from "./inspector/inspector.ts";
 import { createSealer, createSecretKey, parseSecretKey, type Sealer } from "./secrets/seal.ts";
 import { updateAgent } from "./tenancy/agents.ts";
@@ -83,10 +84,11 @@ export async function prepareFirstProject(
   pool: pg.Pool,
   sealer: Sealer,
   apiUrl: string,
+  pid: number,
 ): Promise<StartFile> {
   const path = join(config.dataFolder, "start.json");
   const stored = await storedStart(path, pool);
-  const made = stored ?? (await makeFirst(pool, sealer, apiUrl));
+  const made = stored ?? (await alone(pool, () => makeFirst(pool, sealer, apiUrl)));
   const start: StartFile = {
     apiUrl,
     dashboardUrl: null,
@@ -95,7 +97,7 @@ export async function prepareFirstProject(
     projectId: made.projectId,
     projectKey: made.projectKey,
     developerKey: made.developerKey,
-    pid: process.pid,
+    pid,
   };
   if (stored !== null && stored.inspectorUrl !== start.inspectorUrl) {
     await followInspector(pool, start.projectId, stored.inspectorUrl, start.inspectorUrl);
@@ -117,6 +119,17 @@ async function storedStart(path: string, pool: pg.Pool): Promise<StartFile | nul
   if (!parsed.success) return null;
   const projects = await listProjects(pool, parsed.data.projectId);
   return projects.length === 0 ? null : parsed.data;
+}
+
+/** Any number will do, as long as it is this one everywhere. */
+const firstProjectLock = 7_340_014;
+
+/** Of several processes that start on an empty database at once, one makes the first project and the others find it. */
+async function alone<Result>(pool: pg.Pool, work: () => Promise<Result>): Promise<Result> {
+  return inTransaction(pool, async (client) => {
+    await client.query("SELECT pg_advisory_xact_lock($1)", [firstProjectLock]);
+    return work();
+  });
 }
 
 type FirstProject = Pick<StartFile, "inspectorUrl" | "projectId" | "projectKey" | "developerKey">;

@@ -2,20 +2,18 @@ import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import type { Server } from "node:http";
 import { join } from "node:path";
-import { serve } from "@hono/node-server";
-import type { StartFile } from "@sendoff/contract";
 import type pg from "pg";
 import { systemClock } from "./clock.ts";
-import { type Config, ConfigError, readConfig } from "./config.ts";
-import { checkDurability, UnsafeDatabaseError } from "./database/durability.ts";
-import { EmbeddedPostgresError, startEmbedded } from "./database/embedded/embedded.ts";
+import { type Config, readConfig } from "./config.ts";
+import { checkDurability } from "./database/durability.ts";
 import { dueChannel, listen } from "./database/listen.ts";
 import { migrate } from "./database/migrate.ts";
-import { holdInstallation } from "./database/owner.ts";
 import { type Connection, createPool } from "./database/pool.ts";
 import { createClients } from "./dispatch/clients.ts";
-import { createDispatcher } from "./dispatch/dispatcher.ts";
+import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { createApp } from "./http/app.ts";
+import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
+import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
@@ -24,35 +22,30 @@ import { recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
-import { InstallationError, loadSecretKey, openSealer, prepareFirstProject } from "./installation.ts";
-import { createReportIntake } from "./lifecycle/apply.ts";
+import { loadSecretKey, openSealer, prepareFirstProject } from "./installation.ts";
+import { type Applied, createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
+import { watchDeadlines } from "./lifecycle/deadlines.ts";
+import type { Report } from "./lifecycle/session.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ensureLogPartitions } from "./logbook/partitions.ts";
-import { createRecordingLinks } from "./recordings/links.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { type Lane, parseLanes } from "./outbox/lane.ts";
+import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
+import type { Role, Running } from "./running.ts";
+import type { Sealer } from "./secrets/seal.ts";
+import { asStartError, StartError } from "./start-error.ts";
 import { createKeyRing } from "./tenancy/keys.ts";
 import { version } from "./version.ts";
 
-/** Sendoff cannot start, and the message says why and what to do. Any other error is a mistake of Sendoff. */
-export class StartError extends Error {}
-
 export interface StartOptions {
+  readonly role: Role;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Gets a sentence before each step that may take long. */
-  readonly onProgress?: (sentence: string) => void;
+  /** A PostgreSQL that the caller has started; DATABASE_URL when it is missing. */
+  readonly connectionString?: string;
   /** Where log lines go; standard output when it is missing. */
   readonly logTo?: { write(line: string): void };
-}
-
-export interface Running {
-  /** What was written to start.json. */
-  readonly start: StartFile;
-  /** Path of start.json. */
-  readonly startPath: string;
-  /**
-   * Drains and ends: no report is lost, no attempt is cut. Lasts as long as the longest attempt under way (its
-   * timeout, at most 30 s).
-   */
-  stop(): Promise<void>;
+  /** Process id for start.json: whom to signal. This process when it is missing. */
+  readonly pid?: number;
 }
 
 /** What was started, ended in the opposite order. */
@@ -68,58 +61,104 @@ class Started {
   }
 }
 
+/** What every room is built with. */
+interface Ground {
+  readonly config: Config;
+  readonly connection: Connection;
+  readonly pool: pg.Pool;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly secretKey: Buffer;
+  readonly sealer: Sealer;
+  readonly started: Started;
+  /** Turns true when the process begins to end. */
+  readonly ending: { draining: boolean };
+}
+
 /**
- * Starts all of Sendoff in this process: PostgreSQL unless DATABASE_URL names one, API, dispatcher.
+ * Starts Sendoff in this process, on a PostgreSQL that runs.
  *
  * @throws StartError when a setting, the database or the port stands in the way; nothing is left running.
  */
 export async function startSendoff(options: StartOptions): Promise<Running> {
   const started = new Started();
   try {
-    const config = readConfig(options.env);
-    return await startAll(config, options, started);
+    return await startRooms(options, started);
   } catch (error) {
     await started.end();
     throw asStartError(error);
   }
 }
 
-async function startAll(config: Config, options: StartOptions, started: Started): Promise<Running> {
-  const tell = options.onProgress ?? (() => {});
+async function startRooms(options: StartOptions, started: Started): Promise<Running> {
+  const ground = await prepareGround(options, started);
+  const { config, log } = ground;
+  const server = await openHttp(ground, options.role);
+  const apiUrl = config.publicUrl ?? (server === null ? "" : localUrl(server.http));
+  const links = createRecordingLinks(apiUrl, ground.secretKey, systemClock);
+  const wakeTo: { wake: (lanes?: readonly Lane[]) => void } = { wake: () => {} };
+  const intake = createReportIntake({
+    pool: ground.pool,
+    log,
+    graces: config.graces,
+    onOwed: (lanes) => wakeTo.wake(lanes),
+    onApplied: (report, applied) => count(ground.metrics, report, applied),
+  });
+  started.add(() => intake.drain());
+  if (options.role !== "api") {
+    const dispatcher = startDispatch(ground, links, intake);
+    wakeTo.wake = dispatcher.wake;
+  }
+  // Ended in the opposite order: deadlines and attempts first, while reports are still answered and the built-in
+  // inspector still receives; then the intake; then HTTP.
+  started.add(async () => {
+    ground.ending.draining = true;
+  });
+  const start =
+    options.role === "worker"
+      ? null
+      : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
+  server?.answerWith(
+    createApp({
+      pool: ground.pool,
+      log,
+      keys: createKeyRing(ground.pool),
+      routes: routesOf(ground, options.role, intake, links),
+    }),
+  );
+  log.info({ event: "sendoff.started", version, role: options.role, apiUrl, pid: process.pid });
+  return {
+    start,
+    startPath: join(config.dataFolder, "start.json"),
+    async stop() {
+      log.info({ event: "sendoff.draining" });
+      await started.end();
+      log.info({ event: "sendoff.stopped" });
+    },
+  };
+}
+
+async function prepareGround(options: StartOptions, started: Started): Promise<Ground> {
+  const config = readConfig(options.env);
   const log = createLog(config.logLevel, options.logTo);
-  const connection = await connect(config, tell, started);
-  // The embedded PostgreSQL makes it, too, with the mode that its account needs.
-  await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
+  const connectionString = options.connectionString ?? config.databaseUrl;
+  if (connectionString === null) {
+    throw new StartError(
+      "This needs a PostgreSQL: set DATABASE_URL to one of version 15 or later. Only `sendoff start` brings its own.",
+    );
+  }
+  const connection = { connectionString };
   const pool = createPool(connection, log);
   started.add(() => pool.end());
   await checkDurability(pool);
   const applied = await migrate(pool);
   if (applied.length > 0) log.info({ event: "database.migrated", migrations: applied });
   await keepPartitions(pool, log, started);
-  return startRooms(config, connection, pool, log, started);
-}
-
-/** DATABASE_URL, or the embedded PostgreSQL, which this process then holds for itself. */
-async function connect(
-  config: Config,
-  tell: (sentence: string) => void,
-  started: Started,
-): Promise<Connection> {
-  if (config.databaseUrl !== null) return { connectionString: config.databaseUrl };
-  tell("Starting PostgreSQL ...");
-  const embedded = await startEmbedded({ dataFolder: config.dataFolder, onProgress: tell });
-  const connection = { connectionString: embedded.connectionString };
-  const hold = await holdInstallation(connection);
-  if (hold === null) {
-    // The server belongs to the process that holds it: it must go on.
-    throw new StartError(
-      `Another Sendoff runs with the data folder ${config.dataFolder} (see start.json there). Stop it first, or set SENDOFF_DATA to another folder and PORT to another port.`,
-    );
-  }
-  // Ended in the opposite order: held until the server is gone, or another start would take it up and lose it.
-  started.add(() => hold.release());
-  started.add(() => embedded.stop());
-  return connection;
+  await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
+  const secretKey = await loadSecretKey(config);
+  const sealer = await openSealer(pool, secretKey);
+  const ending = { draining: false };
+  return { config, connection, pool, log, metrics: createMetrics(), secretKey, sealer, started, ending };
 }
 
 const hourMs = 3_600_000;
@@ -134,135 +173,74 @@ async function keepPartitions(pool: pg.Pool, log: Logger, started: Started): Pro
   started.add(async () => clearInterval(timer));
 }
 
-async function startRooms(
-  config: Config,
-  connection: Connection,
-  pool: pg.Pool,
-  log: Logger,
-  started: Started,
-): Promise<Running> {
-  const secretKey = await loadSecretKey(config);
-  const sealer = await openSealer(pool, secretKey);
-  let draining = false;
-  // The port is known once the server listens, and links and the inspector's address need it.
-  const app = { fetch: (_request: Request, _env: object): Response | Promise<Response> => notYet() };
-  const server = await listenHttp(config, (request, env) => app.fetch(request, env));
-  started.add(async () => {
-    draining = true;
-    await closeHttp(server);
-  });
-  const apiUrl = config.publicUrl ?? localUrl(config.host, portOf(server));
-  const links = createRecordingLinks(apiUrl, secretKey, systemClock);
-  const clients = createClients();
-  const dispatcher = createDispatcher({
-    pool,
-    log,
-    clock: systemClock,
-    clients,
-    sealer,
-    links,
-    workerId: randomUUID(),
-    userAgent: `Sendoff/${version}`,
-  });
-  const intake = createReportIntake(pool, log, dispatcher.wake);
-  const listener = listen(connection, dueChannel, dispatcher.wake, log);
-  // Ended in this order: no new request, the reports that were taken, the attempts under way. Until the last one is
-  // over the built-in inspector must answer, so HTTP closes after them.
-  const drain = async (): Promise<void> => {
-    draining = true;
-    await intake.drain();
-    await dispatcher.drain();
-    await Promise.all([listener.stop(), clients.close()]);
-  };
-  started.add(drain);
-  const hono = createApp({
-    pool,
-    log,
-    keys: createKeyRing(pool),
-    routes: [
-      ...projectRoutes(pool),
-      ...agentRoutes(pool, sealer, config.allowHttp),
-      ...sessionRoutes(pool, intake),
-      ...reportRoutes(intake),
-      ...webhookLogRoutes(pool),
-      ...recordingRoutes(links, join(config.dataFolder, "recordings")),
-      ...inspectRoutes(pool),
-      ...healthRoutes(pool, () => draining),
-    ],
-  });
-  const start = await prepareFirstProject(config, pool, sealer, apiUrl);
-  app.fetch = (request, env) => hono.fetch(request, env as never);
-  log.info({ event: "sendoff.started", version, apiUrl, pid: process.pid });
+const standardPort = 4_600;
+
+/** Opens the port, which links and the inspector's address need to know; answers 503 until there is what to answer with. */
+async function openHttp(
+  { config, started }: Ground,
+  role: Role,
+): Promise<{ http: Server; answerWith(app: ReturnType<typeof createApp>): void } | null> {
+  // A worker needs no port; with one it tells of its health and metrics.
+  if (role === "worker" && config.port === null) return null;
+  let app: ReturnType<typeof createApp> | null = null;
+  const http = await listenHttp(config.host, config.port ?? standardPort, (request, env) =>
+    app === null
+      ? new Response("Sendoff is starting.\n", { status: 503, headers: { "retry-after": "1" } })
+      : app.fetch(request, env as never),
+  );
+  started.add(() => closeHttp(http));
   return {
-    start,
-    startPath: join(config.dataFolder, "start.json"),
-    async stop() {
-      log.info({ event: "sendoff.draining", inFlight: dispatcher.inFlight() });
-      await started.end();
-      log.info({ event: "sendoff.stopped" });
+    http,
+    answerWith(next) {
+      app = next;
     },
   };
 }
 
-function notYet(): Response {
-  return new Response("Sendoff is starting.\n", { status: 503, headers: { "retry-after": "1" } });
-}
-
-/** Time limits of a request, in milliseconds. Hostile cases, parameters. */
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 15_000;
-
-function listenHttp(
-  config: Config,
-  fetch: (request: Request, env: object) => Response | Promise<Response>,
-): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = serve(
-      {
-        fetch: fetch as never,
-        hostname: config.host,
-        port: config.port,
-        serverOptions: { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
-      },
-      () => resolve(server),
-    ) as Server;
-    server.once("error", reject);
+/** Deadlines and deliveries: what a worker does. */
+function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportIntake): Dispatcher {
+  const { pool, log, metrics, sealer, config, started } = ground;
+  const clients = createClients();
+  const dispatcher = createDispatcher({
+    pool,
+    log,
+    metrics,
+    clients,
+    sealer,
+    links,
+    limits: config.limits,
+    clock: systemClock,
+    workerId: randomUUID(),
+    userAgent: `Sendoff/${version}`,
   });
-}
-
-async function closeHttp(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-    // A client that keeps its connection open without a request must not keep the process.
-    setTimeout(() => server.closeAllConnections(), 2_000).unref();
+  const listener = listen(ground.connection, dueChannel, (lanes) => dispatcher.wake(parseLanes(lanes)), log);
+  const deadlines = watchDeadlines(pool, intake, log);
+  started.add(async () => {
+    await deadlines.stop();
+    await dispatcher.drain();
+    await Promise.all([listener.stop(), clients.close()]);
   });
+  return dispatcher;
 }
 
-function portOf(server: Server): number {
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the HTTP server has no port");
-  return address.port;
+function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: RecordingLinks): Route[] {
+  const { pool, sealer, config } = ground;
+  const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
+  if (role === "worker") return health;
+  return [
+    ...projectRoutes(pool),
+    ...agentRoutes(pool, sealer, config.allowHttp),
+    ...sessionRoutes(pool, intake),
+    ...reportRoutes(intake),
+    ...webhookLogRoutes(pool),
+    ...recordingRoutes(links, join(config.dataFolder, "recordings")),
+    ...inspectRoutes(pool),
+    ...health,
+  ];
 }
 
-/** Where this machine reaches a server that listens on a host and port. */
-function localUrl(host: string, port: number): string {
-  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
-}
-
-function asStartError(error: unknown): unknown {
-  const known = [StartError, ConfigError, EmbeddedPostgresError, UnsafeDatabaseError, InstallationError];
-  if (known.some((kind) => error instanceof kind)) {
-    return error instanceof StartError ? error : new StartError((error as Error).message, { cause: error });
-  }
-  if (!(error instanceof Error) || !("code" in error)) return error;
-  if (error.code === "EADDRINUSE") {
-    const port = "port" in error ? ` ${String(error.port)}` : "";
-    return new StartError(`Something listens on port${port} already. Stop it, or set PORT to another one.`);
-  }
-  if (error.code === "ECONNREFUSED" || error.code === "ENOTFOUND" || String(error.code).startsWith("28")) {
-    return new StartError(`PostgreSQL could not be reached: ${error.message}. Check DATABASE_URL.`);
-  }
-  return error;
+function count(metrics: Metrics, report: Report, applied: Applied): void {
+  const result = applied.duplicate ? "duplicate" : applied.late ? "late" : "accepted";
+  metrics.reports.inc({ type: report.type, result });
+  for (const event of applied.events) metrics.events.inc({ event });
 }

@@ -14,8 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const newIntake = (onOwed = () => {}): ReportIntake =>
-  createReportIntake(database.pool, createLog("silent"), onOwed);
+const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
+
+const newIntake = (): ReportIntake =>
+  createReportIntake({ pool: database.pool, log: createLog("silent"), graces, onOwed: () => {} });
 
 const conversationEnded = (variables = "{}"): Report => ({
   type: "conversation-ended",

@@ -102,6 +102,7 @@ describe("the tables refuse impossible states", () => {
       current_node_id: "start",
       messages_count: 0,
       extracted_variables: "{}",
+      deadline_at: "finalized_at" in columns ? null : new Date(),
       ...columns,
     };
     const names = Object.keys(row);
@@ -112,7 +113,12 @@ describe("the tables refuse impossible states", () => {
   };
   const now = new Date();
   const ended = { conversation_reported_at: now, conversation_ended_by: "runtime" };
-  const call = { call_reported_at: now, call_status: "userHangup", call_duration: 3 };
+  const call = {
+    call_reported_at: now,
+    call_ended_by: "runtime",
+    call_status: "userHangup",
+    call_duration: 3,
+  };
 
   test.each([
     ["a call's end on a text session", { channel: "text", ...call }, "call_is_whole"],
@@ -136,6 +142,16 @@ describe("the tables refuse impossible states", () => {
       "recording_is_whole",
     ],
     ["a created session without a channel", { opened_at: now }, "created_has_channel"],
+    [
+      "a session that is not finalized and has no deadline",
+      { deadline_at: null },
+      "finalized_or_has_deadline",
+    ],
+    [
+      "a late call on a call that ended in time",
+      { channel: "call", ...call, late_call: "{}" },
+      "late_call_has_deadline",
+    ],
     ["an id that is none", { session_id: "a b" }, "sessions_session_id_check"],
   ])("%s", async (_name, columns, constraint) => {
     await expect(insertSession(columns)).rejects.toMatchObject({ constraint });

@@ -4,7 +4,8 @@ import { createTestDatabase, type TestDatabase } from "../../../test/database.ts
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
-import { type Claim, claimDue } from "../src/outbox/claim.ts";
+import { type Claim, claimDue as claimKind } from "../src/outbox/claim.ts";
+import type { Lane } from "../src/outbox/lane.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
 import { settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
@@ -19,6 +20,7 @@ const delivered: AttemptResult = {
   responseStatus: 204,
   responseBody: Buffer.from([0x00, 0xff, 0xfe]),
   durationMs: 12.5,
+  retryAfterMs: null,
 };
 
 const conversationEnded: Report = {
@@ -38,13 +40,31 @@ const callEnded: Report = {
 };
 const recordingFailed: Report = { type: "recording-processed", success: false, objectKey: null, error: null };
 
+const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
+
+/** Claims first attempts with room for all of them, and the lanes that were freed. */
+async function claimDue(worker: string, limit: number, lanes: Lane[] = []): Promise<Claim[]> {
+  const room = { limit, perEndpoint: 1_000, afterEndpoint: "" };
+  return (await claimKind(database.pool, worker, "first", room, lanes)).claims;
+}
+
+/** Claims retries. */
+async function claimAgain(worker: string, limit: number): Promise<Claim[]> {
+  return (await claimKind(database.pool, worker, "again", { limit, perEndpoint: 1_000, afterEndpoint: "" }))
+    .claims;
+}
+
+/** The lanes of claims that have settled. */
+const lanesOf = (claims: Claim[]): Lane[] =>
+  claims.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId }));
+
 let database: TestDatabase;
 let intake: ReportIntake;
 let projectId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake(database.pool, createLog("silent"), () => {});
+  intake = createReportIntake({ pool: database.pool, log: createLog("silent"), graces, onOwed: () => {} });
 });
 afterAll(() => database.drop());
 
@@ -73,7 +93,12 @@ const settleAll = (worker: string, claims: Claim[], result = delivered): Promise
   settle(
     database.pool,
     worker,
-    claims.map((claim) => ({ claim, result, recordingUrl: null })),
+    claims.map((claim) => ({
+      claim,
+      result,
+      recordingUrl: null,
+      next: { kind: "settled", as: "delivered" },
+    })),
   );
 
 const events = (claims: Claim[]): string[] => claims.map((claim) => claim.event);
@@ -95,43 +120,55 @@ async function logs(): Promise<Array<Record<string, unknown>>> {
 describe("claiming", () => {
   test("of a lane only the earliest unsettled delivery is given out, whatever is due", async () => {
     await reportAll("lane", callEnded, conversationEnded);
-    const first = await claimDue(database.pool, workerA, 100);
+    const first = await claimDue(workerA, 100);
     expect(events(first)).toEqual(["call.ended"]);
-    expect(await claimDue(database.pool, workerA, 100)).toEqual([]);
+    expect(await claimDue(workerA, 100)).toEqual([]);
     await settleAll(workerA, first);
-    const second = await claimDue(database.pool, workerB, 100);
+    const second = await claimDue(workerB, 100);
     expect(events(second)).toEqual(["session.ended"]);
     await settleAll(workerB, second);
-    expect(events(await claimDue(database.pool, workerA, 100))).toEqual(["session.finalized"]);
+    expect(events(await claimDue(workerA, 100))).toEqual(["session.finalized"]);
   });
 
   test("recording.ready is outside the lane: it is given out beside the others", async () => {
     await reportAll("beside", conversationEnded, recordingFailed);
-    expect(events(await claimDue(database.pool, workerA, 100)).sort()).toEqual([
-      "recording.ready",
-      "session.ended",
-    ]);
+    expect(events(await claimDue(workerA, 100)).sort()).toEqual(["recording.ready", "session.ended"]);
   });
 
   test("lanes of two endpoints go on without each other", async () => {
     const other = await addEndpoint(["session.ended", "call.ended"], "project");
     await reportAll("two", conversationEnded, callEnded);
-    const first = await claimDue(database.pool, workerA, 100);
+    const first = await claimDue(workerA, 100);
     expect(events(first)).toEqual(["session.ended", "session.ended"]);
     await settleAll(
       workerA,
       first.filter((claim) => claim.endpointId === other),
     );
-    const next = await claimDue(database.pool, workerA, 100);
+    const next = await claimDue(workerA, 100);
     expect(next.map((claim) => [claim.event, claim.endpointId])).toEqual([["call.ended", other]]);
+  });
+
+  test("a delivery that was born while the one before it settled is found by its lane, or by itself a little later", async () => {
+    await reportAll("born", conversationEnded);
+    const first = await claimDue(workerA, 10);
+    // The report is committed, and its deliveries see an attempt under way.
+    await reportAll("born", callEnded);
+    // As if that settled in a commit that had not seen them: the row is gone and nothing was made due.
+    await database.pool.query("DELETE FROM deliveries WHERE delivery_id = $1", [first[0]?.deliveryId]);
+    expect(await claimDue(workerA, 10)).toEqual([]);
+    const found = await claimDue(workerA, 10, lanesOf(first));
+    expect(events(found)).toEqual(["call.ended"]);
+    const { rows } = await database.pool.query(
+      "SELECT extract(epoch FROM due_at - now()) AS seconds FROM deliveries WHERE state = 'pending'",
+    );
+    expect(Number(rows[0].seconds)).toBeGreaterThan(1);
+    expect(Number(rows[0].seconds)).toBeLessThan(16);
   });
 
   test("many workers at once never get the same delivery", async () => {
     const sessions = Array.from({ length: 120 }, (_, index) => `many-${index}`);
     await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversationEnded)));
-    const claims = await Promise.all(
-      Array.from({ length: 8 }, () => claimDue(database.pool, randomUUID(), 40)),
-    );
+    const claims = await Promise.all(Array.from({ length: 8 }, () => claimDue(randomUUID(), 40)));
     const ids = claims.flat().map((claim) => claim.deliveryId);
     expect(new Set(ids).size).toBe(ids.length);
     expect(ids.length).toBe(120);
@@ -139,7 +176,7 @@ describe("claiming", () => {
 
   test("the limit holds and the oldest come first", async () => {
     for (const sessionId of ["old-1", "old-2", "old-3"]) await reportAll(sessionId, conversationEnded);
-    const claims = await claimDue(database.pool, workerA, 2);
+    const claims = await claimDue(workerA, 2);
     expect(claims.map((claim) => claim.sessionId)).toEqual(["old-1", "old-2"]);
   });
 });
@@ -147,7 +184,7 @@ describe("claiming", () => {
 describe("settling", () => {
   test("removes the delivery and writes its row in one statement, bytes of the answer as they came", async () => {
     await reportAll("settle", conversationEnded);
-    const claims = await claimDue(database.pool, workerA, 10);
+    const claims = await claimDue(workerA, 10);
     expect((await settleAll(workerA, claims)).size).toBe(1);
     const { rows } = await database.pool.query(
       "SELECT response_body, response_status, url FROM webhook_logs WHERE project_id = $1",
@@ -161,7 +198,7 @@ describe("settling", () => {
 
   test("by another worker, for another attempt, or a second time changes nothing", async () => {
     await reportAll("guard", conversationEnded);
-    const claims = await claimDue(database.pool, workerA, 10);
+    const claims = await claimDue(workerA, 10);
     expect((await settleAll(workerB, claims)).size).toBe(0);
     const otherAttempt = claims.map((claim) => ({ ...claim, attempt: claim.attempt + 1 }));
     expect((await settleAll(workerA, otherAttempt)).size).toBe(0);
@@ -174,8 +211,8 @@ describe("settling", () => {
 describe("taking over from a worker that died", () => {
   test("a lease that lasts is left alone", async () => {
     await reportAll("alive", conversationEnded);
-    await claimDue(database.pool, workerA, 10);
-    expect(await takeOver(database.pool)).toEqual({ unknown: 0, again: 0 });
+    await claimDue(workerA, 10);
+    expect(await takeOver(database.pool)).toMatchObject({ unknown: 0, again: 0 });
     const { rows } = await database.pool.query(
       "SELECT extract(epoch FROM lease_until - clock_timestamp()) AS left FROM deliveries",
     );
@@ -185,10 +222,11 @@ describe("taking over from a worker that died", () => {
 
   test("session.ended is due again with the same webhook-id, once; the lane waits for it", async () => {
     await reportAll("again", conversationEnded, callEnded);
-    const [lost] = await claimDue(database.pool, workerA, 10);
+    const [lost] = await claimDue(workerA, 10);
     await endLeases();
-    expect(await takeOver(database.pool)).toEqual({ unknown: 0, again: 1 });
-    const [again] = await claimDue(database.pool, workerB, 10);
+    expect(await takeOver(database.pool)).toMatchObject({ unknown: 0, again: 1 });
+    expect(await claimDue(workerB, 10)).toEqual([]);
+    const [again] = await claimAgain(workerB, 10);
     expect(again).toMatchObject({
       event: "session.ended",
       attempt: 2,
@@ -198,23 +236,24 @@ describe("taking over from a worker that died", () => {
     expect(again?.payload).toBe(lost?.payload);
     await endLeases();
     // A third POST is never made: what is lost twice is unknown.
-    expect(await takeOver(database.pool)).toEqual({ unknown: 1, again: 0 });
+    const taken = await takeOver(database.pool);
+    expect(taken).toMatchObject({ unknown: 1, again: 0 });
     expect(await logs()).toEqual([
       { event: "session.ended", attempt: 1, trigger: "live", outcome: "unknown", settled_as: null },
       { event: "session.ended", attempt: 2, trigger: "retry", outcome: "unknown", settled_as: "unknown" },
     ]);
-    expect(events(await claimDue(database.pool, workerB, 10))).toEqual(["call.ended"]);
+    expect(events(await claimDue(workerB, 10, taken.lanes))).toEqual(["call.ended"]);
   });
 
   test("session.finalized settles as unknown and is not sent again", async () => {
     await reportAll("final", conversationEnded, callEnded);
     for (const _event of ["session.ended", "call.ended"]) {
-      await settleAll(workerA, await claimDue(database.pool, workerA, 10));
+      await settleAll(workerA, await claimDue(workerA, 10));
     }
-    expect(events(await claimDue(database.pool, workerA, 10))).toEqual(["session.finalized"]);
+    expect(events(await claimDue(workerA, 10))).toEqual(["session.finalized"]);
     await endLeases();
-    expect(await takeOver(database.pool)).toEqual({ unknown: 1, again: 0 });
-    expect(await claimDue(database.pool, workerB, 10)).toEqual([]);
+    expect(await takeOver(database.pool)).toMatchObject({ unknown: 1, again: 0 });
+    expect(await claimDue(workerB, 10)).toEqual([]);
     expect((await logs()).at(-1)).toEqual({
       event: "session.finalized",
       attempt: 1,
@@ -226,7 +265,7 @@ describe("taking over from a worker that died", () => {
 
   test("the dead worker's own outcome comes too late to count", async () => {
     await reportAll("late", conversationEnded);
-    const claims = await claimDue(database.pool, workerA, 10);
+    const claims = await claimDue(workerA, 10);
     await endLeases();
     await takeOver(database.pool);
     expect((await settleAll(workerA, claims)).size).toBe(0);
@@ -236,7 +275,7 @@ describe("taking over from a worker that died", () => {
   test("two that take over at once share the work and do none of it twice", async () => {
     const sessions = Array.from({ length: 50 }, (_, index) => `dead-${index}`);
     await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversationEnded)));
-    await claimDue(database.pool, workerA, 100);
+    await claimDue(workerA, 100);
     await endLeases();
     const taken = await Promise.all([takeOver(database.pool), takeOver(database.pool)]);
     expect(taken.reduce((sum, { again }) => sum + again, 0)).toBe(50);

@@ -1,50 +1,90 @@
-import type { Running } from "@sendoff/server";
+import type { StartFile } from "@sendoff/contract";
+import type { Role, Running } from "@sendoff/server";
 import { Command } from "commander";
 import { CommandFailure, exitStatus, type Io } from "../io.ts";
 
-/** `sendoff start`: all of Sendoff in this process, until Ctrl-C or SIGTERM. */
+/** `sendoff start`: all of Sendoff, until Ctrl-C or SIGTERM. */
 export function startCommand(io: Io): Command {
   return new Command("start")
-    .description("Start Sendoff: PostgreSQL (unless DATABASE_URL is set), the API and the dispatcher.")
+    .description("Start Sendoff: PostgreSQL (unless DATABASE_URL is set), the API and the deliveries.")
     .option("--log", "print the log lines (JSON) as well; on when the output is not a terminal")
     .addHelpText("after", settingsHelp)
-    .action(async (options: { log?: boolean }) => start(io, options.log ?? !process.stdout.isTTY));
+    .action((options: LogOption) => runUntilSignal(io, options, "all"));
+}
+
+/** `sendoff api`: the half that takes reports. */
+export function apiCommand(io: Io): Command {
+  return new Command("api")
+    .description("Start the API alone, on the PostgreSQL of DATABASE_URL; deliveries are made by workers.")
+    .option("--log", "print the log lines (JSON) as well; on when the output is not a terminal")
+    .addHelpText("after", settingsHelp)
+    .action((options: LogOption) => runUntilSignal(io, options, "api"));
+}
+
+/** `sendoff worker`: the half that delivers. */
+export function workerCommand(io: Io): Command {
+  return new Command("worker")
+    .description("Start a worker alone, on the PostgreSQL of DATABASE_URL: deliveries and deadlines.")
+    .option("--log", "print the log lines (JSON) as well; on when the output is not a terminal")
+    .addHelpText("after", settingsHelp)
+    .action((options: LogOption) => runUntilSignal(io, options, "worker"));
+}
+
+interface LogOption {
+  readonly log?: boolean;
 }
 
 const settingsHelp = `
 Settings are environment variables:
-  PORT                 4600; 0 takes any free port
-  HOST                 127.0.0.1
-  SENDOFF_DATA         .sendoff; the embedded PostgreSQL, start.json, secret.key, recordings
-  DATABASE_URL         a PostgreSQL 15 or later instead of the embedded one
-  SENDOFF_ALLOW_HTTP   none, loopback or all: which http:// endpoints are let through
-                       (loopback, but none with DATABASE_URL)
-  SENDOFF_SECRET_KEY   32 bytes in base64 that seal secrets (made at the first start)
-  SENDOFF_PUBLIC_URL   where others reach this installation
-  SENDOFF_LOG          debug, info, warn, error or silent
+  PORT                             4600; 0 takes any free port; a worker alone has a port only
+                                   when it is set, for /healthz, /readyz and /metrics
+  HOST                             127.0.0.1
+  SENDOFF_DATA                     .sendoff; the embedded PostgreSQL, start.json, secret.key, recordings
+  DATABASE_URL                     a PostgreSQL 15 or later instead of the embedded one
+  SENDOFF_ALLOW_HTTP               none, loopback or all: which http:// endpoints are let through
+                                   (loopback, but none with DATABASE_URL)
+  SENDOFF_SECRET_KEY               32 bytes in base64 that seal secrets (made at the first start);
+                                   processes on several machines need the same
+  SENDOFF_PUBLIC_URL               where others reach this installation
+  SENDOFF_CONVERSATION_GRACE       30s: how long to wait for a conversation's end after the call's
+  SENDOFF_CALL_GRACE               5m: how long to wait for a call's end after the conversation's
+  SENDOFF_SESSION_TIMEOUT          6h: how long to wait for any report
+  SENDOFF_IN_FLIGHT_MAX            1024: most attempts under way in a process
+  SENDOFF_ENDPOINT_IN_FLIGHT_MAX   32: most attempts under way to one endpoint
+  SENDOFF_LOG                      debug, info, warn, error or silent
 
 Examples:
   $ sendoff start
   $ PORT=4700 SENDOFF_DATA=/var/lib/sendoff sendoff start
-  $ DATABASE_URL=postgres://sendoff:secret@db:5432/sendoff sendoff start`;
+  $ DATABASE_URL=postgres://sendoff:secret@db:5432/sendoff sendoff api
+  $ DATABASE_URL=postgres://sendoff:secret@db:5432/sendoff sendoff worker`;
 
-async function start(io: Io, showLog: boolean): Promise<void> {
-  const tell = (sentence: string): void => void io.stdout.write(`${sentence}\n`);
-  // Loaded here, so that the other commands need not wait for a server's worth of code.
-  const { StartError, startSendoff } = await import("@sendoff/server");
+async function runUntilSignal(io: Io, options: LogOption, role: Role): Promise<void> {
   const stop = stopSignal();
-  const running = await startSendoff({
-    env: process.env,
-    onProgress: tell,
-    ...(showLog ? {} : { logTo: { write: (line: string) => showProblem(io, line) } }),
-  }).catch((error: unknown) => {
+  const running = await begin(io, options.log ?? !process.stdout.isTTY, role);
+  io.stdout.write(`${running.start === null ? workerBanner : banner(running.start, running.startPath)}\n`);
+  io.stdout.write(`\n${await stop}: finishing what is under way ...\n`);
+  await running.stop();
+  io.stdout.write("Sendoff has ended. Its data stays where it is.\n");
+}
+
+async function begin(io: Io, showLog: boolean, role: Role): Promise<Running> {
+  // Loaded here, so that the other commands need not wait for a server's worth of code.
+  const { StartError, startSendoff, superviseSendoff } = await import("@sendoff/server");
+  // Log lines go to standard error: what is on standard output is for people.
+  const onLog = (line: string): void => {
+    if (showLog) io.stderr.write(line);
+    else showProblem(io, line);
+  };
+  const onProgress = (sentence: string): void => void io.stdout.write(`${sentence}\n`);
+  try {
+    // Whoever delivers is watched over; the API alone needs nobody for that.
+    if (role === "api") return await startSendoff({ role, env: process.env, logTo: { write: onLog } });
+    return await superviseSendoff({ role, env: process.env, onProgress, onLog });
+  } catch (error) {
     if (error instanceof StartError) throw new CommandFailure(error.message, exitStatus.unusable);
     throw error;
-  });
-  tell(banner(running));
-  tell(`\n${await stop}: finishing what is under way ...`);
-  await running.stop();
-  tell("Sendoff has ended. Its data stays where it is.");
+  }
 }
 
 /** Resolves with the first signal to end. A second one ends at once. */
@@ -63,15 +103,25 @@ function stopSignal(): Promise<string> {
 
 /** On a terminal only what went wrong is shown, as a sentence; all of it is one flag away. */
 function showProblem(io: Io, line: string): void {
-  const entry = JSON.parse(line) as { level: number; event?: string; reason?: string };
   const warn = 40;
-  if (entry.level >= warn) io.stderr.write(`${entry.event ?? "problem"}: ${entry.reason ?? line.trim()}\n`);
+  try {
+    const entry = JSON.parse(line) as { level: number; event?: string; reason?: string };
+    if (entry.level >= warn) io.stderr.write(`${entry.event ?? "problem"}: ${entry.reason ?? line.trim()}\n`);
+  } catch {
+    // Not a log line of ours: what Node itself says of an end that nobody expected.
+    io.stderr.write(line);
+  }
 }
 
-function banner({ start, startPath }: Running): string {
+const workerBanner = `
+The worker runs: it delivers what is due.
+
+Ctrl-C ends it.`;
+
+function banner(start: StartFile, startPath: string): string {
   const rows: Array<[string, string]> = [
     ["API", start.apiUrl],
-    ["Inspector", start.inspectorUrl],
+    ["Inspector", `${start.inspectorUrl} (open it in a browser)`],
     ["Project", start.projectId],
     ["Project key", start.projectKey],
     ["Developer key", start.developerKey],

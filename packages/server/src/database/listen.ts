@@ -13,7 +13,12 @@ export interface Listener {
 const reconnectMs = 1_000;
 
 /** Calls `onNotify` for each NOTIFY on the channel, over a connection of its own that is opened again when it is lost. */
-export function listen(connection: Connection, channel: string, onNotify: () => void, log: Logger): Listener {
+export function listen(
+  connection: Connection,
+  channel: string,
+  onNotify: (payload: string) => void,
+  log: Logger,
+): Listener {
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -30,12 +35,12 @@ export function listen(connection: Connection, channel: string, onNotify: () => 
     };
     own.on("error", (error) => lost(error.message));
     own.on("end", () => lost("the connection ended"));
-    own.on("notification", onNotify);
+    own.on("notification", ({ payload }) => onNotify(payload ?? ""));
     try {
       await own.connect();
       await own.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
       // What was notified while nobody listened is found by looking once.
-      onNotify();
+      onNotify("");
     } catch (error) {
       lost(error instanceof Error ? error.message : String(error));
     }

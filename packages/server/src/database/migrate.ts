@@ -5,6 +5,8 @@ import { up as sessions } from "./migrations/0002-sessions-and-events.ts";
 import { up as deliveries } from "./migrations/0003-deliveries.ts";
 import { up as webhookLogs } from "./migrations/0004-webhook-logs.ts";
 import { up as inspector } from "./migrations/0005-inspector.ts";
+import { up as deadlines } from "./migrations/0006-deadlines.ts";
+import { up as fairClaims } from "./migrations/0007-fair-claims.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -13,6 +15,8 @@ export const migrations: Record<string, Migration> = {
   "0003-deliveries": { up: deliveries },
   "0004-webhook-logs": { up: webhookLogs },
   "0005-inspector": { up: inspector },
+  "0006-deadlines": { up: deadlines },
+  "0007-fair-claims": { up: fairClaims },
 };
 
 /**

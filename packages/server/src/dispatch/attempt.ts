@@ -2,6 +2,7 @@ import type { AttemptStep } from "@sendoff/contract";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../clock.ts";
 import type { AttemptResult } from "../outbox/result.ts";
+import { parseRetryAfter } from "../outbox/retry.ts";
 
 /** One POST to make. */
 export interface AttemptRequest {
@@ -11,6 +12,8 @@ export interface AttemptRequest {
   readonly body: string;
   /** One absolute deadline over everything, in milliseconds. */
   readonly timeoutMs: number;
+  /** Asked right before connecting and again before the first byte: whether the claim still lasts long enough. */
+  readonly mayBegin: () => boolean;
 }
 
 /** Most bytes of an answer that are read, and that are kept. Behaviour, section 4. */
@@ -24,14 +27,17 @@ const informationalMax = 8;
 /**
  * Makes one POST and tells how it ended. It never throws, follows no redirect, sends nothing twice, and is over by the
  * deadline: the timer is absolute, so a server that drips bytes does not extend it (behaviour, section 4).
+ *
+ * @returns null when it might not begin any more: not one byte was written.
  */
 export function makeAttempt(
   client: Dispatcher,
   request: AttemptRequest,
   clock: Clock,
-): Promise<AttemptResult> {
+): Promise<AttemptResult | null> {
+  if (!request.mayBegin()) return Promise.resolve(null);
   return new Promise((resolve) => {
-    const exchange = new Exchange(clock, request.timeoutMs, resolve);
+    const exchange = new Exchange(clock, request, resolve);
     try {
       client.dispatch(
         {
@@ -52,6 +58,7 @@ export function makeAttempt(
   });
 }
 
+const tooLate = new Error("the claim does not last long enough any more");
 const overTime = new Error("the deadline of the attempt has passed");
 const enough = new Error("no more of the answer is needed");
 
@@ -59,36 +66,49 @@ const enough = new Error("no more of the answer is needed");
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #clock: Clock;
   readonly #startedMs: number;
-  readonly #resolve: (result: AttemptResult) => void;
+  readonly #resolve: (result: AttemptResult | null) => void;
+  readonly #mayBegin: () => boolean;
   readonly #deadline: NodeJS.Timeout;
   #grace: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | null = null;
   #over = false;
   #status: number | null = null;
+  #retryAfterMs: number | null = null;
   #informational = 0;
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  constructor(clock: Clock, timeoutMs: number, resolve: (result: AttemptResult) => void) {
+  constructor(clock: Clock, request: AttemptRequest, resolve: (result: AttemptResult | null) => void) {
     this.#clock = clock;
     this.#startedMs = clock.monotonicMs();
     this.#resolve = resolve;
-    this.#deadline = setTimeout(() => this.#abort(overTime), timeoutMs);
+    this.#mayBegin = request.mayBegin;
+    this.#deadline = setTimeout(() => this.#abort(overTime), request.timeoutMs);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     // It waited for a connection for longer than it may: abort before the first byte is written.
     if (this.#over) controller.abort(overTime);
+    else if (!this.#mayBegin()) controller.abort(tooLate);
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
     if (status < 200) {
       if (++this.#informational > informationalMax)
         controller.abort(new Error("too many informational answers"));
       return;
     }
     this.#status = status;
+    const retryAfter = headers["retry-after"];
+    this.#retryAfterMs = parseRetryAfter(
+      Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
+      this.#clock.wallMs(),
+    );
     this.#grace = setTimeout(() => this.#abort(enough), bodyGraceMs);
   }
 
@@ -122,9 +142,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#over = true;
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
+    if (error === tooLate) {
+      this.#resolve(null);
+      return;
+    }
     this.#resolve({
       ...this.#judge(error),
       responseStatus: this.#status,
+      retryAfterMs: this.#retryAfterMs,
       responseBody: this.#status === null ? null : Buffer.concat(this.#chunks),
       // Tenths are enough, and short to read.
       durationMs: Math.round((this.#clock.monotonicMs() - this.#startedMs) * 10) / 10,

@@ -23,7 +23,11 @@ export interface Composed {
 }
 
 /** Makes the POST of a claim: URL, headers and secret of this moment, the stored bytes, and for a recording a fresh link. */
-export async function composeAttempt(claim: Claim, parts: ComposeParts): Promise<Composed> {
+export async function composeAttempt(
+  claim: Claim,
+  mayBegin: () => boolean,
+  parts: ComposeParts,
+): Promise<Composed> {
   const [headersText, secret] = await Promise.all([
     claim.headersSealed === null
       ? "[]"
@@ -38,6 +42,7 @@ export async function composeAttempt(claim: Claim, parts: ComposeParts): Promise
     request: {
       url: new URL(claim.url),
       timeoutMs: claim.timeoutMs,
+      mayBegin,
       body,
       // Ours come last and none of the endpoint's own can bear these names (tenancy/endpoint-rules.ts).
       headers: [

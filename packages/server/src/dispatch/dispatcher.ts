@@ -1,22 +1,39 @@
 import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
-import { type Claim, claimDue, leaseMarginMs } from "../outbox/claim.ts";
-import { blockedResult, cancelledResult, settledBy } from "../outbox/result.ts";
-import { type Settlement, settle } from "../outbox/settle.ts";
+import type { Metrics } from "../metrics.ts";
+import { type Claim, claimDue, leaseMarginMs, stallAllowanceMs } from "../outbox/claim.ts";
+import type { Lane } from "../outbox/lane.ts";
+import { release } from "../outbox/release.ts";
+import { blockedResult, cancelledResult } from "../outbox/result.ts";
+import { afterAttempt } from "../outbox/retry.ts";
+import type { Settlement } from "../outbox/settle.ts";
 import { takeOver } from "../outbox/takeover.ts";
 import { makeAttempt } from "./attempt.ts";
 import type { Clients } from "./clients.ts";
 import { type ComposeParts, composeAttempt } from "./compose.ts";
+import { createSettler } from "./settler.ts";
 
 /** Attempts what is due and settles it. */
 export interface Dispatcher {
-  /** Looks for due deliveries now. A hint: it looks by itself every {@link pollMs} as well. */
-  wake(): void;
+  /**
+   * Looks for due deliveries now. A hint: it looks by itself all the time as well.
+   *
+   * @param lanes lanes whose next delivery may have become due just now.
+   */
+  wake(lanes?: readonly Lane[]): void;
   /** How many attempts are under way. */
   inFlight(): number;
   /** Claims no more, and waits until every attempt under way is over and its outcome is stored. */
   drain(): Promise<void>;
+}
+
+/** Bounds on what is in flight. Behaviour, section 4. */
+export interface DispatchLimits {
+  /** Most attempts under way in this process. */
+  readonly inFlightMax: number;
+  /** Most attempts under way to one endpoint, over all processes. */
+  readonly perEndpointMax: number;
 }
 
 export interface DispatcherParts extends ComposeParts {
@@ -24,140 +41,137 @@ export interface DispatcherParts extends ComposeParts {
   readonly log: Logger;
   readonly clock: Clock;
   readonly clients: Clients;
+  readonly metrics: Metrics;
+  readonly limits: DispatchLimits;
   /** Names this process in the claims of deliveries; a new UUID at each start. */
   readonly workerId: string;
 }
 
-/** Most attempts under way in this process. Behaviour, section 4. */
-const inFlightMax = 1_024;
 /** Most deliveries of one claim. Measured (performance): 500 gains a tenth, 50 costs half as much again. */
 const claimMax = 200;
 /** How often the tables are asked without any hint, in milliseconds. Polling is the truth. */
-const pollMs = 500;
+const pollMs = 250;
 /** How often dead workers are looked for, in milliseconds. */
 const takeoverMs = 1_000;
-/** Outcomes of so many milliseconds are stored together. Above 10 ms a crash makes too many unknown (guarantees). */
-const settleWindowMs = 5;
-const settleMax = 200;
-/** Pause before outcomes that could not be stored are tried again, in milliseconds. */
-const settleAgainMs = 250;
-
-/** An outcome that waits to be stored, until when its claim lasts (monotonic). */
-interface Unsettled extends Settlement {
-  readonly leaseEndsMs: number;
-}
+/** Retries may take so much of the process's room, so that a crowd of them leaves room for first attempts. */
+const retryShare = 0.5;
+/**
+ * An endpoint may have so much of the room that is still free. Those that hang thereby share what is left with each
+ * other, and never all of it: of 1,024 places 20 of them hold 28 each, 1,000 of them one each, and some stay free.
+ */
+const shareOfFree = 1 / 16;
 
 export function createDispatcher(parts: DispatcherParts): Dispatcher {
-  const { pool, log, clock, workerId } = parts;
-  let inFlight = 0;
+  const { pool, log, clock, workerId, metrics, limits } = parts;
+  const inFlight = { first: 0, again: 0 };
+  let freed: Lane[] = [];
   let claiming: Promise<void> | null = null;
   let wakeAgain = false;
   let draining = false;
-  let outcomes: Unsettled[] = [];
-  let settling: Promise<void> | null = null;
-  let window: NodeJS.Timeout | undefined;
   let whenIdle: (() => void) | undefined;
+  const total = (): number => inFlight.first + inFlight.again;
+  const settler = createSettler(parts, (lanes) => {
+    wake(lanes);
+    if (total() === 0 && settler.idle()) whenIdle?.();
+  });
 
-  const wake = (): void => {
+  const wake = (lanes: readonly Lane[] = []): void => {
     if (draining) return;
+    if (lanes.length > 0) freed = freed.concat(lanes);
     if (claiming !== null) {
       // The claim under way may have looked already: look once more.
       wakeAgain = true;
       return;
     }
-    claiming = claimAll().finally(() => {
-      claiming = null;
-      if (wakeAgain) {
+    claiming = claimAll()
+      .catch((error: unknown) => log.error({ event: "delivery.claim_failed", reason: reasonOf(error) }))
+      .finally(() => {
+        claiming = null;
+        if (!wakeAgain) return;
         wakeAgain = false;
         wake();
-      }
-    });
+      });
   };
 
+  /** Claims until nothing is due or nothing more has room. First attempts come first, retries have a room of their own. */
   const claimAll = async (): Promise<void> => {
-    try {
-      while (!draining && inFlight < inFlightMax) {
-        const limit = Math.min(claimMax, inFlightMax - inFlight);
-        // Taken before the statement, so that our idea of the lease ends before the database's.
-        const askedMs = clock.monotonicMs();
-        const claims = await claimDue(pool, workerId, limit);
-        for (const claim of claims) void attempt(claim, askedMs + claim.timeoutMs + leaseMarginMs);
-        if (claims.length < limit) return;
-      }
-    } catch (error) {
-      log.error({ event: "delivery.claim_failed", reason: reasonOf(error) });
+    await claimKind("first", limits.inFlightMax);
+    await claimKind("again", Math.ceil(limits.inFlightMax * retryShare));
+  };
+
+  const claimKind = async (kind: "first" | "again", roomMax: number): Promise<void> => {
+    let afterEndpoint = "";
+    for (;;) {
+      const free = Math.min(roomMax - inFlight[kind], limits.inFlightMax - total());
+      // A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5).
+      if (draining || free <= 0 || settler.stuck()) return;
+      const lanes = kind === "first" ? freed.splice(0, claimMax) : [];
+      const room = {
+        limit: Math.min(claimMax, free),
+        perEndpoint: Math.max(1, Math.min(limits.perEndpointMax, Math.floor(free * shareOfFree))),
+        afterEndpoint,
+      };
+      // Taken before the statement, so that our idea of the lease ends before the database's.
+      const askedMs = clock.monotonicMs();
+      const { claims, lastEndpoint } = await claimDue(pool, workerId, kind, room, lanes).catch(
+        (error: unknown) => {
+          freed = lanes.concat(freed);
+          throw error;
+        },
+      );
+      for (const claim of claims) void attempt(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
+      afterEndpoint = lastEndpoint ?? "";
+      const more = claims.length > 0 || lastEndpoint !== null || (kind === "first" && freed.length > 0);
+      if (!more) return;
     }
   };
 
-  const attempt = async (claim: Claim, leaseEndsMs: number): Promise<void> => {
-    inFlight += 1;
-    const settlement = await attemptClaim(parts, claim);
-    outcomes.push({ ...settlement, leaseEndsMs });
-    inFlight -= 1;
-    logAttempt(log, settlement);
-    // With nothing else under way there is nothing to wait for.
-    if (inFlight === 0 || outcomes.length >= settleMax) flush();
-    else window ??= setTimeout(flush, settleWindowMs);
+  const attempt = async (kind: "first" | "again", claim: Claim, leaseEndsMs: number): Promise<void> => {
+    inFlight[kind] += 1;
+    metrics.inFlight.set(total());
+    const mayBegin = (): boolean => leaseEndsMs - clock.monotonicMs() >= claim.timeoutMs + stallAllowanceMs;
+    const startedMs = clock.monotonicMs();
+    const settlement = await attemptClaim(parts, claim, mayBegin, startedMs);
+    inFlight[kind] -= 1;
+    metrics.inFlight.set(total());
+    if (settlement !== null) settler.add(settlement, leaseEndsMs, total() === 0);
+    else await giveBack(claim);
   };
 
-  const flush = (): void => {
-    clearTimeout(window);
-    window = undefined;
-    settling ??= settleAll().finally(() => {
-      settling = null;
-      if (outcomes.length > 0) flush();
-      else if (inFlight === 0) whenIdle?.();
-    });
-  };
-
-  const settleAll = async (): Promise<void> => {
-    while (outcomes.length > 0) {
-      const batch = outcomes.slice(0, settleMax);
-      outcomes = outcomes.slice(settleMax);
-      try {
-        const settled = await settle(pool, workerId, batch);
-        if (settled.size < batch.length) {
-          log.warn({ event: "delivery.settled_elsewhere", deliveries: batch.length - settled.size });
-        }
-        // What waited in the lanes of these is due now.
-        wake();
-      } catch (error) {
-        await keepForLater(batch, error);
-      }
-    }
-  };
-
-  /** An outcome is tried until it is stored or its lease ends; then another worker has taken the delivery over. */
-  const keepForLater = async (batch: Unsettled[], error: unknown): Promise<void> => {
-    log.error({ event: "delivery.settle_failed", deliveries: batch.length, reason: reasonOf(error) });
-    await new Promise((resolve) => setTimeout(resolve, settleAgainMs));
-    const now = clock.monotonicMs();
-    outcomes = [...batch.filter((outcome) => outcome.leaseEndsMs > now), ...outcomes];
+  const giveBack = async (claim: Claim): Promise<void> => {
+    log.warn({ event: "delivery.given_back", webhookId: claim.webhookId, attempt: claim.attempt });
+    // When this fails, the takeover finds it.
+    await release(pool, workerId, [claim]).catch((error: unknown) =>
+      log.error({ event: "delivery.release_failed", reason: reasonOf(error) }),
+    );
+    if (total() === 0 && settler.idle()) whenIdle?.();
   };
 
   const lookForDead = async (): Promise<void> => {
     try {
-      const { unknown, again } = await takeOver(pool);
+      const { unknown, again, lanes } = await takeOver(pool);
       if (unknown + again === 0) return;
+      metrics.takenOver.inc({ result: "unknown" }, unknown);
+      metrics.takenOver.inc({ result: "again" }, again);
       log.warn({ event: "delivery.taken_over", unknown, again });
-      wake();
+      wake(lanes);
     } catch (error) {
       log.error({ event: "delivery.takeover_failed", reason: reasonOf(error) });
     }
   };
 
-  const poll = setInterval(wake, pollMs);
+  const poll = setInterval(() => wake(), pollMs);
   const takeover = setInterval(() => void lookForDead(), takeoverMs);
 
   return {
     wake,
-    inFlight: () => inFlight,
+    inFlight: total,
     async drain() {
       draining = true;
       clearInterval(poll);
       clearInterval(takeover);
       await claiming;
-      if (inFlight === 0 && outcomes.length === 0 && settling === null) return;
+      if (total() === 0 && settler.idle()) return;
       await new Promise<void>((resolve) => {
         whenIdle = resolve;
       });
@@ -166,38 +180,30 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 }
 
 /** Composes and makes the attempt of a claim. Never throws: what cannot be composed is a result, too. */
-async function attemptClaim(parts: DispatcherParts, claim: Claim): Promise<Settlement> {
-  if (claim.endpointRemoved) return { claim, result: cancelledResult, recordingUrl: null };
+async function attemptClaim(
+  parts: DispatcherParts,
+  claim: Claim,
+  mayBegin: () => boolean,
+  startedMs: number,
+): Promise<Settlement | null> {
+  const settlementOf = (result: Settlement["result"], recordingUrl: string | null): Settlement => {
+    const emittedAgoMs = claim.emittedAgoMs + parts.clock.monotonicMs() - startedMs;
+    const next = afterAttempt({ ...claim, result, emittedAgoMs }, Math.random());
+    return { claim, result, recordingUrl, next };
+  };
+  if (claim.endpointRemoved) return settlementOf(cancelledResult, null);
   try {
-    const { request, recordingUrl } = await composeAttempt(claim, parts);
+    const { request, recordingUrl } = await composeAttempt(claim, mayBegin, parts);
     const result = await makeAttempt(parts.clients.for(request.url), request, parts.clock);
-    return { claim, result, recordingUrl };
+    return result === null ? null : settlementOf(result, recordingUrl);
   } catch (error) {
     parts.log.error({
       event: "delivery.not_composed",
       deliveryId: claim.deliveryId,
       reason: reasonOf(error),
     });
-    return { claim, result: blockedResult("not_composed"), recordingUrl: null };
+    return settlementOf(blockedResult("not_composed"), null);
   }
-}
-
-function logAttempt(log: Logger, { claim, result }: Settlement): void {
-  log.info({
-    event: "delivery.attempted",
-    projectId: claim.projectId,
-    sessionId: claim.sessionId,
-    name: claim.event,
-    webhookId: claim.webhookId,
-    endpointId: claim.endpointId,
-    attempt: claim.attempt,
-    trigger: claim.trigger,
-    outcome: result.outcome,
-    errorCode: result.errorCode,
-    status: result.responseStatus,
-    durationMs: result.durationMs,
-    settledAs: settledBy[result.outcome],
-  });
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

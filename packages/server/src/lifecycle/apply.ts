@@ -1,10 +1,11 @@
 import type { EventName } from "@sendoff/contract";
 import type pg from "pg";
-import { dueChannel } from "../database/listen.ts";
 import { isUnavailable } from "../database/pool.ts";
 import type { Logger } from "../log.ts";
 import { appendParameters, appendSql, type FrozenEvent, freezeEvent } from "../outbox/append.ts";
+import { type Lane, parseLanes } from "../outbox/lane.ts";
 import { Refusal } from "../refusal.ts";
+import type { Graces } from "./deadline.ts";
 import type { Report, Session } from "./session.ts";
 import { sessionColumns, sessionOf } from "./store.ts";
 import { transition, unseenSession } from "./transition.ts";
@@ -14,6 +15,8 @@ export interface Applied {
   readonly session: Session;
   /** True: the fact was known and nothing changed. */
   readonly duplicate: boolean;
+  /** True: the report came after its deadline, is kept, and emitted nothing. */
+  readonly late: boolean;
   /** Events that the report emitted, in order. */
   readonly events: readonly EventName[];
 }
@@ -77,19 +80,28 @@ const writeSql = `
       WHERE sessions.version = excluded.version - 1
     RETURNING session_key, project_id, session_id
   ), ${appendSql(names.length + 1)}
-  SELECT project_id, session_id, (SELECT count(*) FROM owed) AS owed,
-    (SELECT pg_notify('${dueChannel}', '') WHERE EXISTS (SELECT FROM owed)) AS notified
+  SELECT project_id, session_id, (SELECT count(*) FROM owed) AS owed, (SELECT count(*) FROM told) AS told,
+    (SELECT string_agg(session_key || ' ' || endpoint_id, ',') FROM owed WHERE blocked) AS lanes
   FROM saved`;
 
 const groupKey = (projectId: string, sessionId: string): string => `${projectId} ${sessionId}`;
 
+/** What the intake works with. */
+export interface IntakeParts {
+  readonly pool: pg.Pool;
+  readonly log: Logger;
+  readonly graces: Graces;
+  /** Told of each commit that made deliveries due, with the lanes that a settled delivery may just have freed. */
+  readonly onOwed: (lanes: readonly Lane[]) => void;
+  /** Told of each report that was committed. */
+  readonly onApplied?: (report: Report, applied: Applied) => void;
+}
+
 /**
  * Group commit by need (performance, "The design that reached it"): while one batch commits, reports queue; when it is
  * done, all that wait go in the next. An idle system commits at once, a busy one batches by itself.
- *
- * @param onOwed called after a commit that made deliveries due.
  */
-export function createReportIntake(pool: pg.Pool, log: Logger, onOwed: () => void): ReportIntake {
+export function createReportIntake(parts: IntakeParts): ReportIntake {
   let queue: Waiting[] = [];
   let running: Promise<void> | null = null;
   let draining = false;
@@ -98,7 +110,7 @@ export function createReportIntake(pool: pg.Pool, log: Logger, onOwed: () => voi
     while (queue.length > 0) {
       const { groups, rest } = takeBatch(queue);
       queue = rest;
-      const lost = await commitBatch(pool, log, onOwed, groups);
+      const lost = await commitBatch(parts, groups);
       queue = [...lost, ...queue];
     }
     running = null;
@@ -106,10 +118,11 @@ export function createReportIntake(pool: pg.Pool, log: Logger, onOwed: () => voi
 
   return {
     apply(projectId, sessionId, report) {
-      if (draining)
+      if (draining) {
         return Promise.reject(
           new Refusal("draining", "This process is shutting down; send the report again."),
         );
+      }
       if (queue.length >= waitingMax) {
         return Promise.reject(
           new Refusal(
@@ -145,29 +158,25 @@ function takeBatch(queue: readonly Waiting[]): { groups: Map<string, Waiting[]>;
 }
 
 /** Commits a batch and answers its reports. What lost its compare-and-set comes back to be tried again. */
-async function commitBatch(
-  pool: pg.Pool,
-  log: Logger,
-  onOwed: () => void,
-  batch: Map<string, Waiting[]>,
-): Promise<Waiting[]> {
+async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Waiting[]> {
   const startedMs = performance.now();
-  const all = [...batch.values()].flat();
   try {
-    const groups = await decideBatch(pool, batch);
+    const groups = await decideBatch(parts, batch);
     const changed = groups.filter((group) => group.changedSession !== null);
-    const { saved, owed } = await writeBatch(pool, changed);
-    if (owed > 0) onOwed();
+    const { saved, owed, lanes } = await writeBatch(parts.pool, changed);
+    if (owed > 0) parts.onOwed(lanes);
     const lost: Waiting[] = [];
     for (const group of groups) {
       const session = group.changedSession;
-      if (session !== null && !saved.has(groupKey(session.projectId, session.sessionId)))
+      if (session !== null && !saved.has(groupKey(session.projectId, session.sessionId))) {
         lost.push(...group.waiting);
-      else answer(group);
+      } else {
+        answer(parts, group);
+      }
     }
-    log.debug({
+    parts.log.debug({
       event: "report.batch_committed",
-      reports: all.length,
+      reports: [...batch.values()].flat().length,
       sessions: batch.size,
       changed: changed.length,
       conflicts: lost.length,
@@ -176,13 +185,13 @@ async function commitBatch(
     });
     return lost.filter(mayTryAgain);
   } catch (error) {
-    return failBatch(log, batch, error, (alone) => commitBatch(pool, log, onOwed, alone));
+    return failBatch(parts, batch, error);
   }
 }
 
-async function decideBatch(pool: pg.Pool, batch: Map<string, Waiting[]>): Promise<Group[]> {
+async function decideBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Group[]> {
   const wanted = [...batch.values()].map((items) => items[0] as Waiting);
-  const { rows } = await pool.query<Record<string, unknown>>({
+  const { rows } = await parts.pool.query<Record<string, unknown>>({
     name: "report-read",
     text: readSql,
     values: [wanted.map((item) => item.projectId), wanted.map((item) => item.sessionId)],
@@ -192,22 +201,23 @@ async function decideBatch(pool: pg.Pool, batch: Map<string, Waiting[]>): Promis
     const sessionId = row.wanted_session_id as string;
     const now = row.now as Date;
     const stored = row.version === null ? unseenSession(projectId, sessionId, now) : sessionOf(row);
-    return decideGroup(stored, batch.get(groupKey(projectId, sessionId)) ?? [], now);
+    return decideGroup(stored, batch.get(groupKey(projectId, sessionId)) ?? [], now, parts.graces);
   });
 }
 
 /** Decides a session's waiting reports one after another, each on what the one before it left. */
-function decideGroup(stored: Session, waiting: Waiting[], now: Date): Group {
+function decideGroup(stored: Session, waiting: Waiting[], now: Date, graces: Graces): Group {
   let session = stored;
   const events: FrozenEvent[] = [];
   const answers = waiting.map(({ report }): Applied | Refusal => {
-    const decision = transition(session, report, now);
+    const decision = transition(session, report, now, graces);
     if (decision.kind === "refused") return new Refusal(decision.code, decision.message);
     session = decision.session;
-    if (decision.kind === "duplicate") return { session, duplicate: true, events: [] };
+    const late = decision.late ?? false;
+    if (decision.kind === "duplicate") return { session, duplicate: true, late, events: [] };
     const facts = { ...session, variables: session.extractedVariables };
     for (const event of decision.events) events.push(freezeEvent(event, facts, now));
-    return { session, duplicate: false, events: decision.events };
+    return { session, duplicate: false, late, events: decision.events };
   });
   const changedSession = session === stored ? null : { ...session, version: stored.version + 1 };
   return { waiting, answers, changedSession, events };
@@ -216,13 +226,18 @@ function decideGroup(stored: Session, waiting: Waiting[], now: Date): Group {
 async function writeBatch(
   pool: pg.Pool,
   groups: readonly Group[],
-): Promise<{ saved: Set<string>; owed: number }> {
-  if (groups.length === 0) return { saved: new Set(), owed: 0 };
+): Promise<{ saved: Set<string>; owed: number; lanes: Lane[] }> {
+  if (groups.length === 0) return { saved: new Set(), owed: 0, lanes: [] };
   // Always in the same order, so that two processes with the same sessions in their batches cannot deadlock.
   const ordered = groups
     .map((group) => ({ session: group.changedSession as Session, events: group.events }))
     .sort((left, right) => (groupKeyOf(left.session) < groupKeyOf(right.session) ? -1 : 1));
-  const { rows } = await pool.query<{ project_id: string; session_id: string; owed: number }>({
+  const { rows } = await pool.query<{
+    project_id: string;
+    session_id: string;
+    owed: number;
+    lanes: string | null;
+  }>({
     name: "report-write",
     text: writeSql,
     values: [
@@ -233,16 +248,21 @@ async function writeBatch(
   return {
     saved: new Set(rows.map((row) => groupKey(row.project_id, row.session_id))),
     owed: rows[0]?.owed ?? 0,
+    lanes: parseLanes(rows[0]?.lanes ?? ""),
   };
 }
 
 const groupKeyOf = (session: Session): string => groupKey(session.projectId, session.sessionId);
 
-function answer(group: Group): void {
+function answer(parts: IntakeParts, group: Group): void {
   group.waiting.forEach((item, index) => {
     const result = group.answers[index];
-    if (result === undefined || result instanceof Refusal) item.reject(result);
-    else item.resolve(result);
+    if (result === undefined || result instanceof Refusal) {
+      item.reject(result);
+      return;
+    }
+    parts.onApplied?.(item.report, result);
+    item.resolve(result);
   });
 }
 
@@ -261,16 +281,15 @@ function mayTryAgain(item: Waiting): boolean {
  * session is tried alone, so that only the one at fault fails.
  */
 async function failBatch(
-  log: Logger,
+  parts: IntakeParts,
   batch: Map<string, Waiting[]>,
   error: unknown,
-  commitAlone: (batch: Map<string, Waiting[]>) => Promise<Waiting[]>,
 ): Promise<Waiting[]> {
   const reason = error instanceof Error ? error.message : String(error);
-  log.error({ event: "report.batch_failed", sessions: batch.size, reason });
+  parts.log.error({ event: "report.batch_failed", sessions: batch.size, reason });
   if (batch.size > 1 && !isUnavailable(error)) {
     const lost: Waiting[] = [];
-    for (const [key, items] of batch) lost.push(...(await commitAlone(new Map([[key, items]]))));
+    for (const [key, items] of batch) lost.push(...(await commitBatch(parts, new Map([[key, items]]))));
     return lost;
   }
   const refusal = isUnavailable(error)

@@ -16,10 +16,13 @@ import { type Session, stateOf } from "./session.ts";
 import { sessionColumns, sessionOf } from "./store.ts";
 
 /** A session as it is answered, its variables as the text that was given. */
-export type SessionAnswer = Omit<SessionView, "extractedVariables" | "variables"> & {
+export type SessionAnswer = Omit<SessionView, "extractedVariables" | "variables" | "late"> & {
   readonly extractedVariables: JsonText;
   readonly variables: JsonText | null;
+  readonly late: { readonly conversation: JsonText | null; readonly call: JsonText | null };
 };
+
+const jsonText = (text: string | null): JsonText | null => (text === null ? null : new JsonText(text));
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
@@ -34,7 +37,7 @@ export function viewSession(session: Session): SessionAnswer {
     currentNodeId: session.currentNodeId,
     messagesCount: session.messagesCount,
     extractedVariables: new JsonText(session.extractedVariables),
-    variables: session.variables === null ? null : new JsonText(session.variables),
+    variables: jsonText(session.variables),
     conversationEndedAt: iso(session.conversationEndedAt ?? session.conversationReportedAt),
     callEndedAt: iso(session.callEndedAt ?? session.callReportedAt),
     callStatus: session.callStatus,
@@ -49,6 +52,7 @@ export function viewSession(session: Session): SessionAnswer {
             error: session.recordingError,
             reportedAt: session.recordingReportedAt.toISOString(),
           },
+    late: { conversation: jsonText(session.lateConversation), call: jsonText(session.lateCall) },
   };
 }
 
@@ -186,18 +190,19 @@ function settledDelivery(log: WebhookLog): z.output<typeof TimelineDelivery>[] {
 }
 
 function reportsOf(session: Session): z.output<typeof TimelineReport>[] {
-  const reports: Array<[z.output<typeof TimelineReport>["type"], Date | null]> = [
-    ["created", session.openedAt],
-    ["conversation-ended", session.conversationReportedAt],
-    ["call-ended", session.callReportedAt],
-    ["recording-processed", session.recordingReportedAt],
+  const byOf = (endedBy: Session["conversationEndedBy"]): "runtime" | "sendoff" =>
+    endedBy === "runtime" ? "runtime" : "sendoff";
+  const reports = [
+    { type: "created" as const, at: session.openedAt, by: "runtime" as const },
+    {
+      type: "conversation-ended" as const,
+      at: session.conversationReportedAt,
+      by: byOf(session.conversationEndedBy),
+    },
+    { type: "call-ended" as const, at: session.callReportedAt, by: byOf(session.callEndedBy) },
+    { type: "recording-processed" as const, at: session.recordingReportedAt, by: "runtime" as const },
   ];
   return reports
-    .flatMap(([type, at]) => (at === null ? [] : [{ type, at }]))
-    .sort((left, right) => left.at.getTime() - right.at.getTime())
-    .map(({ type, at }) => ({
-      type,
-      reportedAt: at.toISOString(),
-      by: type === "conversation-ended" && session.conversationEndedBy === "sendoff" ? "sendoff" : "runtime",
-    }));
+    .flatMap(({ type, at, by }) => (at === null ? [] : [{ type, by, reportedAt: at.toISOString() }]))
+    .sort((left, right) => left.reportedAt.localeCompare(right.reportedAt));
 }

@@ -11,6 +11,8 @@ export interface Session {
   readonly version: number;
   /** null until a report states it or implies it. */
   readonly channel: Channel | null;
+  /** Nobody had stated the channel when a deadline passed, and it was taken for text. */
+  readonly channelAssumed: boolean;
   readonly createdAt: Date;
   /** When the runtime created it by POST; null when its first report did. */
   readonly openedAt: Date | null;
@@ -24,10 +26,11 @@ export interface Session {
   readonly conversationReportedAt: Date | null;
   /** By the runtime's clock, when it said so. */
   readonly conversationEndedAt: Date | null;
-  /** Who said that the conversation is over: sendoff, when a call report said that nobody spoke. */
-  readonly conversationEndedBy: "runtime" | "sendoff" | null;
+  /** Who said that the conversation is over: sendoff, when a call report said that nobody spoke; or a deadline. */
+  readonly conversationEndedBy: "runtime" | "sendoff" | "deadline" | null;
   readonly callReportedAt: Date | null;
   readonly callEndedAt: Date | null;
+  readonly callEndedBy: "runtime" | "deadline" | null;
   readonly callStatus: CallStatus | null;
   /** Seconds. */
   readonly callDuration: number | null;
@@ -36,6 +39,11 @@ export interface Session {
   readonly recordingObjectKey: string | null;
   readonly recordingError: string | null;
   readonly finalizedAt: Date | null;
+  /** When Sendoff stops waiting and says the rest itself; null once it is finalized. By the database's clock. */
+  readonly deadlineAt: Date | null;
+  /** JSON text of a conversation's end, or a call's, that came after its deadline. */
+  readonly lateConversation: string | null;
+  readonly lateCall: string | null;
 }
 
 /** One thing that the runtime says about a session. Variables are compact JSON text. */
@@ -73,7 +81,9 @@ export type Report =
       readonly success: boolean;
       readonly objectKey: string | null;
       readonly error: string | null;
-    };
+    }
+  /** Not from the runtime: the session's deadline may have passed (deadlines.ts). */
+  | { readonly type: "deadline" };
 
 /** Where a session stands, in the word of the API. The database has the same rule as a generated column. */
 export function stateOf(session: Session): SessionState {

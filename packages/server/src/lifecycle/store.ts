@@ -13,6 +13,7 @@ export const sessionColumns: readonly Column[] = [
   { name: "session_id", type: "text", field: "sessionId" },
   { name: "version", type: "int", field: "version" },
   { name: "channel", type: "text", field: "channel" },
+  { name: "channel_assumed", type: "boolean", field: "channelAssumed" },
   { name: "created_at", type: "timestamptz", field: "createdAt" },
   { name: "opened_at", type: "timestamptz", field: "openedAt" },
   { name: "variables", type: "text", field: "variables" },
@@ -25,6 +26,7 @@ export const sessionColumns: readonly Column[] = [
   { name: "conversation_ended_by", type: "text", field: "conversationEndedBy" },
   { name: "call_reported_at", type: "timestamptz", field: "callReportedAt" },
   { name: "call_ended_at", type: "timestamptz", field: "callEndedAt" },
+  { name: "call_ended_by", type: "text", field: "callEndedBy" },
   { name: "call_status", type: "text", field: "callStatus" },
   { name: "call_duration", type: "double precision", field: "callDuration" },
   { name: "recording_reported_at", type: "timestamptz", field: "recordingReportedAt" },
@@ -32,6 +34,9 @@ export const sessionColumns: readonly Column[] = [
   { name: "recording_object_key", type: "text", field: "recordingObjectKey" },
   { name: "recording_error", type: "text", field: "recordingError" },
   { name: "finalized_at", type: "timestamptz", field: "finalizedAt" },
+  { name: "deadline_at", type: "timestamptz", field: "deadlineAt" },
+  { name: "late_conversation", type: "text", field: "lateConversation" },
+  { name: "late_call", type: "text", field: "lateCall" },
 ];
 
 /** A row of `sessions` as a {@link Session}. */

@@ -1,5 +1,8 @@
 import { type Channel, type ErrorCode, type EventName, startNodeId } from "@sendoff/contract";
 import { mergeMembers, sameJson } from "../json-text.ts";
+import { contradiction, refused } from "./contradiction.ts";
+import { type Graces, passDeadline, withDeadline } from "./deadline.ts";
+import { lateCall, lateConversation } from "./late.ts";
 import type { Report, Session } from "./session.ts";
 
 /**
@@ -10,10 +13,18 @@ import type { Report, Session } from "./session.ts";
  *   end, on a call whichever of the two ends came second. While the channel is not known it waits.
  * - The recording was processed: `recording.ready`, at any time.
  * - The first report of a kind stands: the same one again is a duplicate, another one is refused.
+ * - What does not come by the session's deadline Sendoff says itself (deadline.ts); if it comes later it is kept and
+ *   emits nothing (late.ts).
  */
 export type Decision =
-  | { readonly kind: "changed"; readonly session: Session; readonly events: readonly EventName[] }
-  | { readonly kind: "duplicate"; readonly session: Session }
+  | {
+      readonly kind: "changed";
+      readonly session: Session;
+      readonly events: readonly EventName[];
+      /** The report came after its deadline. */
+      readonly late?: true;
+    }
+  | { readonly kind: "duplicate"; readonly session: Session; readonly late?: true }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly message: string };
 
 type ReportOf<Type extends Report["type"]> = Extract<Report, { type: Type }>;
@@ -28,6 +39,7 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
     sessionId,
     version: 0,
     channel: null,
+    channelAssumed: false,
     createdAt: now,
     openedAt: null,
     variables: null,
@@ -40,6 +52,7 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
     conversationEndedBy: null,
     callReportedAt: null,
     callEndedAt: null,
+    callEndedBy: null,
     callStatus: null,
     callDuration: null,
     recordingReportedAt: null,
@@ -47,6 +60,9 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
     recordingObjectKey: null,
     recordingError: null,
     finalizedAt: null,
+    deadlineAt: null,
+    lateConversation: null,
+    lateCall: null,
   };
 }
 
@@ -56,7 +72,14 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
  * @param session as it is stored, or {@link unseenSession}.
  * @param now the moment of the decision by the database's clock; it becomes the timestamp of the emitted events.
  */
-export function transition(session: Session, report: Report, now: Date): Decision {
+export function transition(session: Session, report: Report, now: Date, graces: Graces): Decision {
+  const decision = decide(session, report, now);
+  if (decision.kind !== "changed" || decision.late) return decision;
+  const finalized = withFinalized(decision.session, decision.events, now);
+  return { ...finalized, session: withDeadline(finalized.session, now, graces) };
+}
+
+function decide(session: Session, report: Report, now: Date): Decision {
   switch (report.type) {
     case "created":
       return create(session, report, now);
@@ -68,6 +91,8 @@ export function transition(session: Session, report: Report, now: Date): Decisio
       return endCall(session, report, now);
     case "recording-processed":
       return processRecording(session, report, now);
+    case "deadline":
+      return passDeadline(session, now);
   }
 }
 
@@ -80,18 +105,14 @@ function create(session: Session, report: ReportOf<"created">, now: Date): Decis
     return same ? duplicate(session) : contradiction("creation", creationOf(session));
   }
   const untouched = session.conversationReportedAt === null && session.currentNodeId === startNodeId;
-  return changed(
-    {
-      ...session,
-      channel: report.channel,
-      openedAt: now,
-      variables: report.variables,
-      startNodeId: report.startNodeId,
-      currentNodeId: untouched ? (report.startNodeId ?? startNodeId) : session.currentNodeId,
-    },
-    [],
-    now,
-  );
+  return changed({
+    ...session,
+    channel: report.channel,
+    openedAt: now,
+    variables: report.variables,
+    startNodeId: report.startNodeId,
+    currentNodeId: untouched ? (report.startNodeId ?? startNodeId) : session.currentNodeId,
+  });
 }
 
 function progress(session: Session, report: ReportOf<"progress">): Decision {
@@ -122,12 +143,14 @@ function progress(session: Session, report: ReportOf<"progress">): Decision {
     next.currentNodeId === session.currentNodeId &&
     next.messagesCount === session.messagesCount &&
     next.extractedVariables === session.extractedVariables;
-  return same ? duplicate(session) : { kind: "changed", session: next, events: [] };
+  return same ? duplicate(session) : changed(next);
 }
 
 function endConversation(session: Session, report: ReportOf<"conversation-ended">, now: Date): Decision {
   const conflict = channelConflict(session, report.channel, "its conversation ended");
-  if (conflict !== null) return conflict;
+  // A channel that a deadline assumed contradicts nobody.
+  if (conflict !== null && !session.channelAssumed) return conflict;
+  if (session.conversationEndedBy === "deadline") return lateConversation(session, report, now);
   if (session.conversationReportedAt !== null) {
     const same =
       session.conversationEndedBy === "runtime" &&
@@ -137,9 +160,8 @@ function endConversation(session: Session, report: ReportOf<"conversation-ended"
       sameMoment(session.conversationEndedAt, report.endedAt);
     if (!same) return contradiction("conversation-ended", conversationOf(session));
     // A repeat may still be the first to state the channel.
-    return report.channel === session.channel || report.channel === null
-      ? duplicate(session)
-      : changed({ ...session, channel: report.channel }, [], now);
+    const statesChannel = session.channel === null && report.channel !== null;
+    return statesChannel ? changed({ ...session, channel: report.channel }) : duplicate(session);
   }
   return changed(
     {
@@ -152,12 +174,13 @@ function endConversation(session: Session, report: ReportOf<"conversation-ended"
       conversationEndedAt: report.endedAt,
       conversationEndedBy: "runtime",
     },
-    ["session.ended"],
-    now,
+    "session.ended",
   );
 }
 
 function endCall(session: Session, report: ReportOf<"call-ended">, now: Date): Decision {
+  // A deadline that took the session for text was wrong, which is no mistake of the runtime.
+  if (session.callEndedBy === "deadline" || session.channelAssumed) return lateCall(session, report, now);
   const conflict = channelConflict(session, "call", "its call ended");
   if (conflict !== null) return conflict;
   if (session.callReportedAt !== null) {
@@ -174,14 +197,15 @@ function endCall(session: Session, report: ReportOf<"call-ended">, now: Date): D
     channel: "call",
     callReportedAt: now,
     callEndedAt: report.endedAt,
+    callEndedBy: "runtime",
     callStatus: report.callStatus,
     callDuration: report.callDuration,
   };
-  if (!nobodySpoke) return changed(next, ["call.ended"], now);
+  if (!nobodySpoke) return changed(next, "call.ended");
   return changed(
     { ...next, conversationReportedAt: now, conversationEndedBy: "sendoff" },
-    ["session.ended", "call.ended"],
-    now,
+    "session.ended",
+    "call.ended",
   );
 }
 
@@ -204,13 +228,16 @@ function processRecording(session: Session, report: ReportOf<"recording-processe
       recordingObjectKey: report.objectKey,
       recordingError: report.error,
     },
-    ["recording.ready"],
-    now,
+    "recording.ready",
   );
 }
 
-/** The change, with `session.finalized` as its last event when it was the last fact that was missing. */
-function changed(next: Session, events: EventName[], now: Date): Decision {
+/** The session with `session.finalized` as its last event when its last missing fact has come. */
+function withFinalized(
+  next: Session,
+  events: readonly EventName[],
+  now: Date,
+): Extract<Decision, { kind: "changed" }> {
   const ended =
     next.conversationReportedAt !== null &&
     (next.channel === "text" || (next.channel === "call" && next.callReportedAt !== null));
@@ -222,19 +249,12 @@ function changed(next: Session, events: EventName[], now: Date): Decision {
   };
 }
 
+function changed(session: Session, ...events: EventName[]): Decision {
+  return { kind: "changed", session, events };
+}
+
 function duplicate(session: Session): Decision {
   return { kind: "duplicate", session };
-}
-
-function refused(code: ErrorCode, message: string): Decision {
-  return { kind: "refused", code, message };
-}
-
-function contradiction(what: string, stored: object): Decision {
-  return refused(
-    "report_contradicts",
-    `Another ${what} came first and stands: ${JSON.stringify(stored)}. Send that again, or nothing.`,
-  );
 }
 
 function channelConflict(session: Session, channel: Channel | null, reason: string): Decision | null {

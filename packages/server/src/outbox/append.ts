@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { defaultEvents, type EventName, type PayloadFacts, payloadText } from "@sendoff/contract";
+import { dueChannel } from "../database/listen.ts";
 
 /** An event whose bytes are made: they are stored, signed and sent just so, on every attempt. */
 export interface FrozenEvent {
@@ -43,9 +44,16 @@ export function appendParameters(events: readonly FrozenEvent[]): unknown[] {
 const subscribesByDefault = `'{${defaultEvents.join(",")}}'::text[]`;
 
 /**
+ * When a delivery that is not the first of its lane is looked at again, if nothing else brings it up: when the lease of
+ * the one before it ends, or after this when that one waits itself. What brings it up is the settling of the one before
+ * (settle.ts). This is for the report that was committed at the very moment at which the one before it settled.
+ */
+export const blockedAgain = "interval '10 seconds'";
+
+/**
  * Common table expressions that store events and owe a delivery to each endpoint that subscribes at this moment.
  * They need one called `saved (session_key, project_id, session_id)` with the sessions whose change was stored: of the
- * others nothing is emitted. `owed` has a row per delivery.
+ * others nothing is emitted. `owed` has a row per delivery; `told` has NOTIFYed whoever claims.
  *
  * Ids are given in the order of the rows, so that the order of delivery_id within a lane is the order of emission.
  *
@@ -61,7 +69,9 @@ export function appendSql(first: number): string {
         WITH ORDINALITY AS input (project_id, session_id, event, webhook_id, payload, emitted_at, in_lane, position)
       JOIN saved USING (project_id, session_id)
     ), targets AS (
-      SELECT emitted.webhook_id, endpoints.endpoint_id
+      SELECT emitted.webhook_id, endpoints.endpoint_id, emitted.in_lane AND row_number() OVER (
+          PARTITION BY emitted.session_key, endpoints.endpoint_id, emitted.in_lane ORDER BY emitted.position
+        ) > 1 AS follows
       FROM emitted
       JOIN endpoints ON endpoints.project_id = emitted.project_id AND endpoints.removed_at IS NULL
         AND emitted.event = ANY (coalesce(endpoints.events, ${subscribesByDefault}))
@@ -80,10 +90,22 @@ export function appendSql(first: number): string {
       ORDER BY position
       RETURNING event_id, webhook_id, session_key
     ), owed AS (
-      INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger)
-      SELECT stored.event_id, stored.session_key, targets.endpoint_id, emitted.in_lane, 'live'
+      INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at)
+      SELECT stored.event_id, stored.session_key, targets.endpoint_id, emitted.in_lane, 'live',
+        CASE WHEN earlier.deliveries > 0 THEN coalesce(earlier.lease_until, now() + ${blockedAgain})
+             WHEN targets.follows THEN now() + ${blockedAgain}
+             ELSE clock_timestamp() END
       FROM stored JOIN targets USING (webhook_id) JOIN emitted USING (webhook_id)
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS deliveries, max(lease_until) AS lease_until FROM deliveries
+        WHERE emitted.in_lane AND deliveries.in_lane AND deliveries.session_key = stored.session_key
+          AND deliveries.endpoint_id = targets.endpoint_id) AS earlier
       ORDER BY stored.event_id
-      RETURNING 1
+      RETURNING session_key, endpoint_id, due_at > now() + interval '1 second' AS blocked
+    ), told AS (
+      -- A payload holds less than 8,000 bytes and a lane takes 57 at most.
+      SELECT pg_notify('${dueChannel}', coalesce(lanes, '')) FROM (
+        SELECT string_agg(session_key || ' ' || endpoint_id, ',') FILTER (WHERE blocked) AS lanes
+        FROM (SELECT *, (row_number() OVER () - 1) / 100 AS part FROM owed) AS numbered GROUP BY part) AS parts
     )`;
 }

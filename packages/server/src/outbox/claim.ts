@@ -1,5 +1,15 @@
 import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
+import { blockedAgain } from "./append.ts";
+import type { Lane } from "./lane.ts";
+
+/** Retries that an endpoint has opted in to. */
+export interface RetryTerms {
+  /** Most attempts in all. */
+  readonly attempts: number;
+  /** How long after the event's emission an attempt may still begin, in milliseconds. */
+  readonly windowMs: number;
+}
 
 /** A delivery that this worker may attempt now, with all that the attempt needs. */
 export interface Claim {
@@ -10,69 +20,209 @@ export interface Claim {
   readonly event: EventName;
   readonly webhookId: string;
   readonly payload: string;
+  /** How long ago the event was emitted when the claim was made, in milliseconds, by the database's clock. */
+  readonly emittedAgoMs: number;
   readonly projectId: string;
   readonly sessionId: string;
+  readonly sessionKey: number;
+  readonly inLane: boolean;
   readonly endpointId: string;
   readonly url: string;
   readonly headersSealed: string | null;
   readonly secretSealed: string;
   /** The whole attempt's deadline. */
   readonly timeoutMs: number;
+  /** null: one attempt and no more. */
+  readonly retries: RetryTerms | null;
   /** The endpoint was removed: the delivery is to be cancelled, not attempted. */
   readonly endpointRemoved: boolean;
   /** Key of the audio of a successful recording.ready; a link to it is minted for this attempt. */
   readonly recordingObjectKey: string | null;
 }
 
+/** What a claim may take. */
+export interface ClaimRoom {
+  /** Most deliveries in all. */
+  readonly limit: number;
+  /** Most that may be in flight of one endpoint, over all processes. */
+  readonly perEndpoint: number;
+  /** Endpoints are visited in the order of their ids from behind this one; "" begins at the first. */
+  readonly afterEndpoint: string;
+}
+
+/** What a claim found. */
+export interface Claimed {
+  readonly claims: Claim[];
+  /** The last endpoint that was visited; null when all that are left have been. */
+  readonly lastEndpoint: string | null;
+}
+
 /**
- * How much longer than the attempt's own deadline a claim lasts: time to store the outcome. With the default timeout
- * of 10 s a dead worker's deliveries are taken over within the 15 s of behaviour, section 4.
+ * How much longer than the attempt's own deadline a claim lasts: time to begin it and to store the outcome. With the
+ * default timeout of 10 s a dead worker's deliveries are taken over within the 15 s of behaviour, section 4.
  */
 export const leaseMarginMs = 5_000;
 
-// The claim is committed before the first byte leaves (guarantees, "The protocol", 2). URL, headers and secret are
-// those of this moment. In a lane only the earliest unsettled delivery can be claimed: settled ones are gone from the
-// table, so an earlier row is an unsettled one, in flight or waiting.
-const claimSql = `
-  WITH due AS (
-    SELECT candidate.delivery_id
-    FROM deliveries AS candidate
-    WHERE candidate.state = 'pending' AND candidate.due_at <= now()
-      AND (NOT candidate.in_lane OR NOT EXISTS (
-        SELECT FROM deliveries AS earlier
-        WHERE earlier.in_lane AND earlier.session_key = candidate.session_key
-          AND earlier.endpoint_id = candidate.endpoint_id AND earlier.delivery_id < candidate.delivery_id))
-    ORDER BY candidate.due_at, candidate.delivery_id
+/**
+ * So much of the margin must be left when an attempt begins, in milliseconds: a process that is stopped the moment after
+ * is killed before its lease ends (supervisor-messages.ts), and its sockets with it.
+ */
+export const stallAllowanceMs = 3_500;
+
+/** Most endpoints that one claim visits. */
+const endpointsMax = 200;
+
+// Of an endpoint that has opted in to retries they may take a quarter of what may be in flight, and first attempts the
+// rest: neither can keep the other out.
+const freeForFirst = `CASE WHEN endpoints.retry_attempts IS NULL THEN $3::int - busy.all
+      ELSE $3::int - $3::int / 4 - busy.first END`;
+const freeForAgain = "least(greatest($3::int / 4, 1) - busy.again, $3::int - busy.all)";
+
+/**
+ * A claim of first attempts or of retries, which have an index and room of their own each.
+ *
+ * The claim is committed before the first byte leaves (guarantees, "The protocol", 2). URL, headers and secret are those
+ * of this moment. Endpoints with something due are visited in turn by steps over the index, so the cost of a claim does
+ * not grow with anybody's backlog. In a lane only the earliest unsettled delivery can be claimed: settled ones are gone
+ * from the table, so an earlier row is an unsettled one. One that is not the earliest is put off, so that no claim
+ * stumbles over it again and again; the settling of the one before it makes it due. Lanes that were freed just now may
+ * be named as well ($6, $7): a report that was committed while its lane's last delivery settled was seen by neither.
+ */
+const claimSql = (kind: "first" | "again"): string => {
+  const waiting = (table: string): string =>
+    `${table}.state = 'pending' AND ${table}.attempts ${kind === "first" ? "= 0" : "> 0"}`;
+  return `
+  WITH RECURSIVE visited AS (
+    (SELECT pending.endpoint_id, 1 AS number FROM deliveries AS pending
+     WHERE ${waiting("pending")} AND pending.endpoint_id > $4::uuid ORDER BY pending.endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT next.endpoint_id, visited.number + 1 FROM visited CROSS JOIN LATERAL (
+      SELECT pending.endpoint_id FROM deliveries AS pending
+      WHERE ${waiting("pending")} AND pending.endpoint_id > visited.endpoint_id
+      ORDER BY pending.endpoint_id LIMIT 1) AS next
+    WHERE visited.number < ${endpointsMax}
+  ), room AS (
+    SELECT visited.endpoint_id, ${kind === "first" ? freeForFirst : freeForAgain} AS free
+    FROM visited
+    JOIN endpoints ON endpoints.endpoint_id = visited.endpoint_id
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS all, count(*) FILTER (WHERE attempts = 1) AS first,
+        count(*) FILTER (WHERE attempts > 1) AS again
+      FROM deliveries
+      WHERE deliveries.endpoint_id = visited.endpoint_id AND deliveries.state = 'in_flight') AS busy
+  ), due AS (
+    SELECT taken.* FROM room CROSS JOIN LATERAL (
+      SELECT pending.delivery_id, pending.session_key, pending.endpoint_id, pending.in_lane
+      FROM deliveries AS pending
+      WHERE pending.endpoint_id = room.endpoint_id AND ${waiting("pending")} AND pending.due_at <= now()
+      ORDER BY pending.due_at, pending.delivery_id LIMIT greatest(room.free, 0)
+      FOR UPDATE SKIP LOCKED) AS taken
     LIMIT $2
-    FOR UPDATE OF candidate SKIP LOCKED
+  ), freed AS (
+    SELECT successor.delivery_id, successor.session_key, successor.endpoint_id, true AS in_lane
+    FROM unnest($6::bigint[], $7::uuid[]) AS lane (session_key, endpoint_id)
+    CROSS JOIN LATERAL (
+      SELECT deliveries.* FROM deliveries
+      WHERE deliveries.in_lane AND deliveries.session_key = lane.session_key
+        AND deliveries.endpoint_id = lane.endpoint_id
+      ORDER BY deliveries.delivery_id LIMIT 1
+      FOR UPDATE SKIP LOCKED) AS successor
+    WHERE ${waiting("successor")}
+  ), examined AS (
+    SELECT candidate.delivery_id, earlier.deliveries AS blockers, earlier.lease_until
+    FROM (SELECT * FROM due UNION SELECT * FROM freed) AS candidate
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS deliveries, max(before.lease_until) AS lease_until FROM deliveries AS before
+      WHERE candidate.in_lane AND before.in_lane AND before.session_key = candidate.session_key
+        AND before.endpoint_id = candidate.endpoint_id AND before.delivery_id < candidate.delivery_id) AS earlier
+  ), put_off AS (
+    UPDATE deliveries SET due_at = coalesce(examined.lease_until, now() + ${blockedAgain})
+    FROM examined WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers > 0
   ), claimed AS (
     UPDATE deliveries
     SET state = 'in_flight', attempts = attempts + 1, worker_id = $1, claimed_at = clock_timestamp(),
-      lease_until = clock_timestamp() + (endpoints.timeout_ms + $3::int) * interval '1 millisecond'
-    FROM due, endpoints
-    WHERE deliveries.delivery_id = due.delivery_id AND endpoints.endpoint_id = deliveries.endpoint_id
-    RETURNING deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.attempts,
-      deliveries.trigger, endpoints.endpoint_id, endpoints.url, endpoints.headers_sealed,
-      endpoints.secret_sealed, endpoints.timeout_ms, endpoints.removed_at
+      lease_until = clock_timestamp() + (endpoints.timeout_ms + $5::int) * interval '1 millisecond'
+    FROM examined, endpoints
+    WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers = 0
+      AND endpoints.endpoint_id = deliveries.endpoint_id
+    RETURNING deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.in_lane,
+      deliveries.attempts, deliveries.trigger, endpoints.endpoint_id, endpoints.url, endpoints.headers_sealed,
+      endpoints.secret_sealed, endpoints.timeout_ms, endpoints.retry_attempts, endpoints.retry_window_ms,
+      endpoints.removed_at
+  ), whole AS (
+    SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt,
+      CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
+      events.event, events.webhook_id AS "webhookId", events.payload, events.project_id AS "projectId",
+      extract(epoch FROM clock_timestamp() - events.emitted_at)::float8 * 1000 AS "emittedAgoMs",
+      sessions.session_id AS "sessionId", claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
+      claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
+      claimed.secret_sealed AS "secretSealed", claimed.timeout_ms AS "timeoutMs",
+      claimed.retry_attempts AS "retryAttempts", claimed.retry_window_ms AS "retryWindowMs",
+      claimed.removed_at IS NOT NULL AS "endpointRemoved",
+      CASE WHEN events.event = 'recording.ready' THEN sessions.recording_object_key END AS "recordingObjectKey"
+    FROM claimed
+    JOIN events ON events.event_id = claimed.event_id
+    JOIN sessions ON sessions.session_key = claimed.session_key
   )
-  SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt,
-    CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
-    events.event, events.webhook_id AS "webhookId", events.payload, events.project_id AS "projectId",
-    sessions.session_id AS "sessionId", claimed.endpoint_id AS "endpointId", claimed.url,
-    claimed.headers_sealed AS "headersSealed", claimed.secret_sealed AS "secretSealed",
-    claimed.timeout_ms AS "timeoutMs", claimed.removed_at IS NOT NULL AS "endpointRemoved",
-    CASE WHEN events.event = 'recording.ready' THEN sessions.recording_object_key END AS "recordingObjectKey"
-  FROM claimed
-  JOIN events ON events.event_id = claimed.event_id
-  JOIN sessions ON sessions.session_key = claimed.session_key
-  ORDER BY claimed.delivery_id`;
+  -- One row at least, for what was visited.
+  SELECT whole.*, visit.endpoints, visit.last
+  FROM (SELECT count(*) AS endpoints, max(endpoint_id::text) AS last FROM visited) AS visit
+  LEFT JOIN whole ON true
+  ORDER BY whole."deliveryId"`;
+};
 
-/** Claims up to `limit` deliveries that are due, oldest first. */
-export async function claimDue(pool: pg.Pool, workerId: string, limit: number): Promise<Claim[]> {
-  const { rows } = await pool.query<Claim>({
-    name: "delivery-claim",
-    text: claimSql,
-    values: [workerId, limit, leaseMarginMs],
+const firstSql = claimSql("first");
+const againSql = claimSql("again");
+const beforeAll = "00000000-0000-0000-0000-000000000000";
+
+type Row = Omit<Claim, "retries" | "deliveryId"> & {
+  readonly deliveryId: number | null;
+  readonly retryAttempts: number | null;
+  readonly retryWindowMs: number | null;
+  readonly endpoints: number;
+  readonly last: string | null;
+};
+
+/**
+ * Claims deliveries that are due, within the room, from one endpoint after the other.
+ *
+ * @param kind first attempts, or retries.
+ * @param lanes lanes whose earliest delivery may have become due just now.
+ */
+export async function claimDue(
+  pool: pg.Pool,
+  workerId: string,
+  kind: "first" | "again",
+  room: ClaimRoom,
+  lanes: readonly Lane[] = [],
+): Promise<Claimed> {
+  const { rows } = await pool.query<Row>({
+    name: `delivery-claim-${kind}`,
+    text: kind === "first" ? firstSql : againSql,
+    values: [
+      workerId,
+      room.limit,
+      room.perEndpoint,
+      room.afterEndpoint || beforeAll,
+      leaseMarginMs,
+      lanes.map((lane) => lane.sessionKey),
+      lanes.map((lane) => lane.endpointId),
+    ],
   });
-  return rows;
+  const visit = rows[0];
+  return {
+    claims: rows.flatMap(({ deliveryId, ...row }) =>
+      deliveryId === null ? [] : [claimOf({ ...row, deliveryId })],
+    ),
+    lastEndpoint: visit !== undefined && visit.endpoints >= endpointsMax ? visit.last : null,
+  };
+}
+
+function claimOf(row: Row & { deliveryId: number }): Claim {
+  const { retryAttempts, retryWindowMs, endpoints: _endpoints, last: _last, ...claim } = row;
+  const retries =
+    retryAttempts === null || retryWindowMs === null
+      ? null
+      : { attempts: retryAttempts, windowMs: retryWindowMs };
+  return { ...claim, retries };
 }

@@ -10,6 +10,8 @@ export interface AttemptResult {
   /** The first 4 KiB of the answer. */
   readonly responseBody: Buffer | null;
   readonly durationMs: number | null;
+  /** What a Retry-After header of the answer asked for, in milliseconds. */
+  readonly retryAfterMs: number | null;
 }
 
 /** A delivery that ends without a POST: its endpoint was removed. */
@@ -20,6 +22,7 @@ export const cancelledResult: AttemptResult = {
   responseStatus: null,
   responseBody: null,
   durationMs: null,
+  retryAfterMs: null,
 };
 
 /** A POST that the rules forbid: nothing was sent. */
@@ -27,7 +30,7 @@ export function blockedResult(rule: string): AttemptResult {
   return { ...cancelledResult, outcome: "blocked", errorCode: rule };
 }
 
-/** How a delivery settles by its attempt's outcome, without retries. Behaviour, sections 1 and 4. */
+/** How a delivery settles by its last attempt's outcome, when it is not attempted again. Behaviour, sections 1 and 4. */
 export const settledBy: Readonly<Record<Outcome, SettledState>> = {
   delivered: "delivered",
   rejected: "rejected",

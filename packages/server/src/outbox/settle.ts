@@ -1,43 +1,65 @@
 import type pg from "pg";
 import { logColumns } from "../logbook/columns.ts";
 import type { Claim } from "./claim.ts";
-import { type AttemptResult, settledBy } from "./result.ts";
+import type { AttemptResult } from "./result.ts";
+import type { AfterAttempt } from "./retry.ts";
 
 /** An attempt that is over, and how. */
 export interface Settlement {
   readonly claim: Claim;
   readonly result: AttemptResult;
+  /** What becomes of the delivery now. */
+  readonly next: AfterAttempt;
   /** The link that was sent, without its signature; null but for recording.ready. */
   readonly recordingUrl: string | null;
 }
 
 // Outcome and log row are one commit. Worker and attempt guard it: what was taken over meanwhile finds no row here, and
-// its log row was written by the takeover.
+// its log row was written by the takeover. The next delivery of a lane is due with the same commit, so that it goes out
+// also when this worker dies right after.
 const settleSql = `
   WITH input AS (
     SELECT * FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-      $9::text[], $10::smallint[], $11::bytea[], $12::real[], $13::text[], $14::text[])
+      $9::text[], $10::smallint[], $11::bytea[], $12::real[], $13::text[], $14::text[], $15::int[])
     AS input (delivery_id, attempt, session_id, url, trigger, outcome, error_code, failed_step, response_status,
-      response_body, duration_ms, recording_url, settled_as)
-  ), settled AS (
-    DELETE FROM deliveries USING input
-    WHERE deliveries.delivery_id = input.delivery_id AND deliveries.attempts = input.attempt
-      AND deliveries.worker_id = $1
-    RETURNING deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.endpoint_id,
-      deliveries.claimed_at
+      response_body, duration_ms, recording_url, settled_as, again_after_ms)
+  ), mine AS (
+    SELECT deliveries.*, input.again_after_ms FROM deliveries JOIN input USING (delivery_id)
+    WHERE deliveries.attempts = input.attempt AND deliveries.worker_id = $1
+    ORDER BY deliveries.delivery_id
+    FOR UPDATE OF deliveries
+  ), ended AS (
+    DELETE FROM deliveries USING mine
+    WHERE deliveries.delivery_id = mine.delivery_id AND mine.again_after_ms IS NULL
+  ), again AS (
+    UPDATE deliveries
+    SET state = 'pending', due_at = now() + mine.again_after_ms * interval '1 millisecond', worker_id = NULL,
+      claimed_at = NULL, lease_until = NULL
+    FROM mine WHERE deliveries.delivery_id = mine.delivery_id AND mine.again_after_ms IS NOT NULL
+  ), freed AS (
+    UPDATE deliveries SET due_at = now()
+    FROM mine
+    WHERE mine.again_after_ms IS NULL AND mine.in_lane AND deliveries.in_lane
+      AND deliveries.session_key = mine.session_key AND deliveries.endpoint_id = mine.endpoint_id
+      AND deliveries.delivery_id > mine.delivery_id AND deliveries.state = 'pending'
+      AND NOT EXISTS (
+        SELECT FROM deliveries AS between_them
+        WHERE between_them.in_lane AND between_them.session_key = mine.session_key
+          AND between_them.endpoint_id = mine.endpoint_id AND between_them.delivery_id > mine.delivery_id
+          AND between_them.delivery_id < deliveries.delivery_id)
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT events.project_id, settled.session_key, input.session_id, settled.event_id, events.event,
-    events.webhook_id, settled.delivery_id, settled.endpoint_id, input.url, input.attempt, input.trigger,
+  SELECT events.project_id, mine.session_key, input.session_id, mine.event_id, events.event,
+    events.webhook_id, mine.delivery_id, mine.endpoint_id, input.url, input.attempt, input.trigger,
     input.outcome, input.error_code, input.failed_step, input.response_status, input.response_body,
-    input.duration_ms, input.recording_url, settled.claimed_at, input.settled_as
-  FROM settled JOIN input USING (delivery_id) JOIN events ON events.event_id = settled.event_id
+    input.duration_ms, input.recording_url, mine.claimed_at, input.settled_as
+  FROM mine JOIN input USING (delivery_id) JOIN events ON events.event_id = mine.event_id
   RETURNING delivery_id`;
 
 /**
- * Settles deliveries and writes their log rows.
+ * Settles deliveries or makes them due again, and writes their log rows.
  *
- * @returns the ids that were settled; what is missing had been taken over by another worker.
+ * @returns the ids that were stored; what is missing had been taken over by another worker.
  */
 export async function settle(
   pool: pg.Pool,
@@ -62,7 +84,8 @@ export async function settle(
       column(({ result }) => result.responseBody),
       column(({ result }) => result.durationMs),
       column(({ recordingUrl }) => recordingUrl),
-      column(({ result }) => settledBy[result.outcome]),
+      column(({ next }) => (next.kind === "settled" ? next.as : null)),
+      column(({ next }) => (next.kind === "again" ? next.afterMs : null)),
     ],
   });
   return new Set(rows.map((row) => row.delivery_id));

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { logColumns } from "../logbook/columns.ts";
+import type { Lane } from "./lane.ts";
 
 /** What became of the deliveries that dead workers had claimed. */
 export interface TakenOver {
@@ -7,18 +8,24 @@ export interface TakenOver {
   readonly unknown: number;
   /** Due again. */
   readonly again: number;
+  /** Lanes whose next delivery may be due now. */
+  readonly lanes: Lane[];
 }
 
 /** Most deliveries that one statement takes over. */
 const batchMax = 500;
 
-// Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). session.finalized is
-// sent at most once, so it settles; any other event is sent a second time, after a crash only, and never a third
-// (guarantees, I2). Either way the lost attempt gets its log row here.
+// Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). Without retries
+// session.finalized is sent at most once, so it settles; any other event is sent a second time, after a crash only, and
+// never a third. With retries every event is sent again, up to the endpoint's number (guarantees, I2). Either way the
+// lost attempt gets its log row here.
 const takeoverSql = `
   WITH lost AS (
-    SELECT deliveries.delivery_id, events.event = 'session.finalized' OR deliveries.attempts > 1 AS ends
-    FROM deliveries JOIN events ON events.event_id = deliveries.event_id
+    SELECT deliveries.delivery_id, deliveries.attempts >= coalesce(endpoints.retry_attempts,
+        CASE WHEN events.event = 'session.finalized' THEN 1 ELSE 2 END) AS ends
+    FROM deliveries
+    JOIN events ON events.event_id = deliveries.event_id
+    JOIN endpoints ON endpoints.endpoint_id = deliveries.endpoint_id
     WHERE deliveries.state = 'in_flight' AND deliveries.lease_until < now()
     ORDER BY deliveries.lease_until
     LIMIT $1
@@ -42,15 +49,19 @@ const takeoverSql = `
   JOIN events ON events.event_id = before.event_id
   JOIN sessions ON sessions.session_key = before.session_key
   JOIN endpoints ON endpoints.endpoint_id = before.endpoint_id
-  RETURNING settled_as`;
+  RETURNING settled_as, session_key AS "sessionKey", endpoint_id AS "endpointId"`;
 
 /** Takes over deliveries whose lease is in the past by the database's clock. */
 export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
-  const { rows } = await pool.query<{ settled_as: string | null }>({
+  const { rows } = await pool.query<Lane & { settled_as: string | null }>({
     name: "delivery-takeover",
     text: takeoverSql,
     values: [batchMax],
   });
   const unknown = rows.filter((row) => row.settled_as !== null).length;
-  return { unknown, again: rows.length - unknown };
+  return {
+    unknown,
+    again: rows.length - unknown,
+    lanes: rows.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId })),
+  };
 }

@@ -83,6 +83,22 @@ function checkedWebhook(
   return { ...webhook, headers: [...headers] };
 }
 
+function deliveryView({
+  timeout,
+  retryAttempts,
+  retryWindow,
+}: StoredWebhook): Pick<PostSessionWebhook, "delivery"> {
+  if (timeout === null && retryAttempts === null) return {};
+  return {
+    delivery: {
+      ...(timeout === null ? {} : { timeout }),
+      ...(retryAttempts === null || retryWindow === null
+        ? {}
+        : { retries: { attempts: retryAttempts, window: retryWindow } }),
+    },
+  };
+}
+
 /** What was stored is what is shown: no `events` when none was given. */
 function webhookView(stored: StoredWebhook | null): PostSessionWebhook | null {
   if (stored === null) return null;
@@ -92,6 +108,6 @@ function webhookView(stored: StoredWebhook | null): PostSessionWebhook | null {
       ? {}
       : { headers: stored.headers.map(({ key, value }) => ({ key, value: maskValue(value) })) }),
     ...(stored.events === null ? {} : { events: stored.events }),
-    ...(stored.timeout === null ? {} : { delivery: { timeout: stored.timeout } }),
+    ...deliveryView(stored),
   };
 }

@@ -17,6 +17,8 @@ export interface StoredWebhook {
   readonly headers: readonly EndpointHeader[] | null;
   readonly events: PostSessionWebhook["events"] | null;
   readonly timeout: string | null;
+  readonly retryAttempts: number | null;
+  readonly retryWindow: string | null;
 }
 
 interface EndpointRow {
@@ -25,6 +27,8 @@ interface EndpointRow {
   readonly headersSealed: string | null;
   readonly events: PostSessionWebhook["events"] | null;
   readonly timeout: string | null;
+  readonly retryAttempts: number | null;
+  readonly retryWindow: string | null;
 }
 
 /** The agent's webhook with its headers in clear, or null when none is configured. Locks it when asked inside a change. */
@@ -34,7 +38,8 @@ export async function readAgentWebhook(
   projectId: string,
 ): Promise<StoredWebhook | null> {
   const { rows } = await db.query<EndpointRow>(
-    `SELECT endpoint_id AS "endpointId", url, headers_sealed AS "headersSealed", events, timeout_text AS timeout
+    `SELECT endpoint_id AS "endpointId", url, headers_sealed AS "headersSealed", events, timeout_text AS timeout,
+       retry_attempts AS "retryAttempts", retry_window_text AS "retryWindow"
      FROM endpoints WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL`,
     [projectId],
   );
@@ -73,6 +78,7 @@ export async function writeAgentWebhook(
       ? null
       : await sealer.seal(headersSeal(endpointId), JSON.stringify(webhook.headers));
   const timeout = webhook.delivery?.timeout ?? null;
+  const retries = webhook.delivery?.retries;
   const values = [
     endpointId,
     webhook.url,
@@ -80,19 +86,22 @@ export async function writeAgentWebhook(
     webhook.events ?? null,
     timeout,
     timeout === null ? timeoutBounds.defaultMs : durationMs(timeout),
+    retries?.attempts ?? null,
+    retries?.window ?? null,
+    retries === undefined ? null : durationMs(retries.window),
   ];
   if (stored === null) {
     await client.query(
-      `INSERT INTO endpoints (endpoint_id, url, headers_sealed, events, timeout_text, timeout_ms, kind, project_id,
-         secret_sealed)
-       VALUES ($1, $2, $3, $4, $5, $6, 'agent', $7, $8)`,
+      `INSERT INTO endpoints (endpoint_id, url, headers_sealed, events, timeout_text, timeout_ms, retry_attempts,
+         retry_window_text, retry_window_ms, kind, project_id, secret_sealed)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'agent', $10, $11)`,
       [...values, projectId, await sealer.seal(secretSeal(endpointId), createSigningSecret())],
     );
     return;
   }
   await client.query(
     `UPDATE endpoints SET url = $2, headers_sealed = $3, events = $4, timeout_text = $5, timeout_ms = $6,
-       updated_at = now() WHERE endpoint_id = $1`,
+       retry_attempts = $7, retry_window_text = $8, retry_window_ms = $9, updated_at = now() WHERE endpoint_id = $1`,
     values,
   );
 }

@@ -21,6 +21,7 @@ import {
 import { removeSocketFolder, startServer } from "./server.ts";
 
 export { EmbeddedPostgresError } from "./error.ts";
+export { isEnded } from "./postmaster.ts";
 
 /** Name of the database that Sendoff's tables are in. */
 const DATABASE = "sendoff";

@@ -71,7 +71,7 @@ export async function waitUntilReady(
   let limitMs = READY_WAIT_MS;
   let nextNewsMs = RECOVERY_NEWS_EVERY_MS;
   let last = "it has not opened its socket";
-  while (!(await isGone(pid))) {
+  while (!(await isEnded(pid))) {
     const file = await readPidFile(cluster);
     // Only the server that the file names is the cluster's: of two started at once the other is about to end.
     if (file?.pid === pid && file.socketFolder !== "") {
@@ -149,7 +149,7 @@ export function connectionTo(socketFolder: string, database: string) {
 
 /** A process of PostgreSQL that works in the cluster's folder; a pid alone may have passed to another program. */
 async function isPostmaster(pid: number, cluster: string): Promise<boolean> {
-  if (await isGone(pid)) return false;
+  if (await isEnded(pid)) return false;
   if (process.platform !== "linux") {
     const { stdout } = await promisify(execFile)("ps", ["-o", "command=", "-p", String(pid)]).catch(() => ({
       stdout: "",
@@ -171,7 +171,7 @@ async function isPostmaster(pid: number, cluster: string): Promise<boolean> {
 }
 
 /** True for a zombie also: it has ended, and whether its parent ever asks for it is the parent's matter. */
-async function isGone(pid: number): Promise<boolean> {
+export async function isEnded(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -186,7 +186,7 @@ async function isGone(pid: number): Promise<boolean> {
 
 async function waitUntilGone(pid: number, limitMs: number): Promise<boolean> {
   const begun = performance.now();
-  while (!(await isGone(pid))) {
+  while (!(await isEnded(pid))) {
     if (performance.now() - begun > limitMs) return false;
     await sleep(POLL_MS);
   }

@@ -1,11 +1,13 @@
 import type pg from "pg";
 import { isMigrated } from "../../database/migrate.ts";
 import { isUnavailable } from "../../database/pool.ts";
+import type { Metrics } from "../../metrics.ts";
+import { readBacklog } from "../../outbox/backlog.ts";
 import { Refusal } from "../../refusal.ts";
 import { type Route, route } from "../route.ts";
 
 /** @param isDraining whether this process is shutting down. */
-export function healthRoutes(pool: pg.Pool, isDraining: () => boolean): Route[] {
+export function healthRoutes(pool: pg.Pool, metrics: Metrics, isDraining: () => boolean): Route[] {
   return [
     route({
       method: "GET",
@@ -30,6 +32,20 @@ export function healthRoutes(pool: pg.Pool, isDraining: () => boolean): Route[] 
           "database_unavailable",
           "PostgreSQL does not answer, or lacks tables of this version.",
         );
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/metrics",
+      access: "open",
+      summary: "Counters of this process and the age of the queue, for Prometheus.",
+      async handle() {
+        const { pending, oldestDueSeconds } = await readBacklog(pool);
+        metrics.pending.set(pending);
+        metrics.queueAge.set(oldestDueSeconds);
+        return new Response(await metrics.registry.metrics(), {
+          headers: { "content-type": metrics.registry.contentType },
+        });
       },
     }),
   ];

@@ -21,8 +21,8 @@ import { type Route, route } from "../route.ts";
 import { validate } from "../validate.ts";
 
 /** The answer to one report. */
-export function reportAnswer({ session, duplicate, events }: Applied): ReportAnswer {
-  return { sessionId: session.sessionId, state: stateOf(session), duplicate, events: [...events] };
+export function reportAnswer({ session, duplicate, late, events }: Applied): ReportAnswer {
+  return { sessionId: session.sessionId, state: stateOf(session), duplicate, late, events: [...events] };
 }
 
 /**

@@ -1,0 +1,69 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+
+/** What /metrics tells, counted since this process began unless it says otherwise. The names are a contract. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly reports: Counter<"type" | "result">;
+  readonly events: Counter<"event">;
+  readonly attempts: Counter<"outcome" | "trigger">;
+  readonly settled: Counter<"state">;
+  readonly takenOver: Counter<"result">;
+  readonly inFlight: Gauge;
+  readonly queueAge: Gauge;
+  readonly pending: Gauge;
+}
+
+/** Counters of one process in a registry of its own, so that several can stand in one process of a test. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  return {
+    registry,
+    reports: new Counter({
+      name: "sendoff_reports_total",
+      help: "Reports by type and result: accepted, duplicate, late or refused.",
+      labelNames: ["type", "result"],
+      registers,
+    }),
+    events: new Counter({
+      name: "sendoff_events_total",
+      help: "Emitted events by name.",
+      labelNames: ["event"],
+      registers,
+    }),
+    attempts: new Counter({
+      name: "sendoff_attempts_total",
+      help: "Attempts by outcome and trigger.",
+      labelNames: ["outcome", "trigger"],
+      registers,
+    }),
+    settled: new Counter({
+      name: "sendoff_deliveries_settled_total",
+      help: "Deliveries by the state they settled in.",
+      labelNames: ["state"],
+      registers,
+    }),
+    takenOver: new Counter({
+      name: "sendoff_deliveries_taken_over_total",
+      help: "Deliveries of dead workers: settled as unknown, or due again.",
+      labelNames: ["result"],
+      registers,
+    }),
+    inFlight: new Gauge({
+      name: "sendoff_attempts_in_flight",
+      help: "Attempts under way in this process.",
+      registers,
+    }),
+    queueAge: new Gauge({
+      name: "sendoff_queue_age_seconds",
+      help: "For how long the delivery that is due the longest has been due, over all processes.",
+      registers,
+    }),
+    pending: new Gauge({
+      name: "sendoff_deliveries_pending",
+      help: "Deliveries that wait for an attempt, over all processes (an estimate above 10,000).",
+      registers,
+    }),
+  };
+}
