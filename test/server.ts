@@ -1,15 +1,16 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StartFile } from "@sendoff/contract";
 import type pg from "pg";
 import { startSendoff } from "../packages/server/src/main.ts";
-import { createTestDatabase } from "./database.ts";
+import { createTestDatabase, type TestDatabase } from "./database.ts";
 
 /** A server in this process, on a database and a free port of its own. */
 export interface TestServer extends StartFile {
   /** Holds start.json. */
   readonly dataFolder: string;
+  readonly database: TestDatabase;
   /** On the server's database, for looking behind the API. */
   readonly pool: pg.Pool;
   /** Sends a request with the project's key, or another. A string goes out as it is, anything else as JSON. */
@@ -26,9 +27,15 @@ interface ApiAnswer {
   readonly text: string;
 }
 
-/** @param env further settings, as environment variables. */
-export async function startTestServer(env: Record<string, string> = {}): Promise<TestServer> {
-  const database = await createTestDatabase();
+/**
+ * @param env further settings, as environment variables.
+ * @param beside a server on whose database, with whose data folder's key, this one is to work.
+ */
+export async function startTestServer(
+  env: Record<string, string> = {},
+  beside: TestServer | null = null,
+): Promise<TestServer> {
+  const database = beside?.database ?? (await createTestDatabase());
   const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-server-"));
   const running = await startSendoff({
     role: "all",
@@ -38,6 +45,9 @@ export async function startTestServer(env: Record<string, string> = {}): Promise
       SENDOFF_ALLOW_HTTP: "loopback",
       SENDOFF_LOG: "silent",
       PORT: "0",
+      ...(beside === null
+        ? {}
+        : { SENDOFF_SECRET_KEY: (await readFile(join(beside.dataFolder, "secret.key"), "utf8")).trim() }),
       ...env,
     },
   });
@@ -47,11 +57,12 @@ export async function startTestServer(env: Record<string, string> = {}): Promise
   return {
     ...start,
     dataFolder,
+    database,
     pool: database.pool,
     api: (method, path, body, key = projectKey) => request(apiUrl + path, method, body, key),
     async stop() {
       await running.stop();
-      await database.drop();
+      if (beside === null) await database.drop();
       await rm(dataFolder, { recursive: true, force: true });
     },
   };
