@@ -70,15 +70,19 @@ describe.each(bodies)("%s", (_name, schema, right) => {
       expect(accepts(schema, body), name).toBe(false);
     }
   });
+});
 
-  test("refuses the body when any field of it is missing", () => {
+const bodiesWithFields = bodies.filter(([, , right]) => Object.keys(right).length > 0);
+
+describe.each(bodiesWithFields)("of the fields that %s needs", (_name, schema, right) => {
+  test("each one that is missing is missed", () => {
     for (const field of Object.keys(right)) {
       const { [field]: _left, ...rest } = right;
       expect(accepts(schema, rest), field).toBe(false);
     }
   });
 
-  test("refuses null in place of any field", () => {
+  test("none may be null", () => {
     for (const field of Object.keys(right)) expect(accepts(schema, { ...right, [field]: null })).toBe(false);
   });
 });

@@ -18,7 +18,7 @@ export function validate<Schema extends z.ZodType>(
   code: Extract<ErrorCode, "invalid_body" | "invalid_query" | "invalid_path">,
   what: string,
 ): z.output<Schema> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const issues = result.error.issues.flatMap((issue) => spelledOut(issue));
   const details = issues.slice(0, detailsMax).map((issue) => detailOf(issue, schema, value));
@@ -53,8 +53,7 @@ function messageOf(issue: Issue, schema: z.ZodType, value: unknown): string {
       ? `unknown field; did you mean ${near}?`
       : `unknown field; expected ${known.length === 0 ? "none" : `one of ${known.join(", ")}`}`;
   }
-  // What was sent, not what a schema made of it on the way: "abc", not NaN.
-  const given = at(value, issue.path);
+  const given = givenAt(value, issue);
   if (issue.code === "invalid_type" && given === undefined) {
     return `missing; expected ${article(issue.expected)}`;
   }
@@ -109,9 +108,14 @@ const definitionOf = (node: unknown): Definition =>
   (node as { _zod?: { def?: Definition } } | undefined)?._zod?.def ?? {};
 const shapeOf = (node: unknown): Record<string, unknown> | undefined => definitionOf(node).shape;
 
-function at(value: unknown, path: readonly PropertyKey[]): unknown {
+/** What was sent at an issue's place, not what the schema made of it on the way: "abc", not NaN. */
+function givenAt(value: unknown, issue: Issue): unknown {
   let current: unknown = value;
-  for (const part of path) current = (current as Record<PropertyKey, unknown> | null | undefined)?.[part];
+  for (const part of issue.path) {
+    // The schema took a text apart: only the issue has the part.
+    if (typeof current === "string") return issue.input;
+    current = (current as Record<PropertyKey, unknown> | null | undefined)?.[part];
+  }
   return current;
 }
 

@@ -1,0 +1,101 @@
+import { type ErrorCode, errorCatalogue } from "@sendoff/contract";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestServer, type TestServer } from "../../../test/server.ts";
+import { startSink } from "../../../test/sink.ts";
+import { type ApiAnswer, expectRefused } from "./refused.ts";
+
+let server: TestServer;
+const project = (): string => `/v1/projects/${server.projectId}`;
+const session = (sessionId: string): string => `${project()}/sessions/${sessionId}`;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+const conversation = { channel: "text", currentNodeId: "bye", messagesCount: 2, extractedVariables: {} };
+
+const setWebhook = (webhook: object): Promise<ApiAnswer> =>
+  server.api("PATCH", `${project()}/agent`, { postSessionWebhook: webhook });
+
+/** The link of a recording.ready of which the audio never came. */
+async function linkWithoutAudio(): Promise<string> {
+  const sink = await startSink();
+  await setWebhook({ url: sink.url, events: ["recording.ready"] });
+  const objectKey = `projects/${server.projectId}/sessions/none/audio.ogg`;
+  await server.api("POST", `${session("none")}/recording-processed`, { success: true, objectKey });
+  await sink.arrived(1);
+  await sink.close();
+  return String(sink.received[0]?.json.recordingUrl).slice(server.apiUrl.length);
+}
+
+/** One way to each code. What else leads to it stands in the files refusals-*.test.ts. */
+const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
+  invalid_json: () => server.api("POST", `${project()}/sessions`, '{"channel":'),
+  too_deep: () => server.api("POST", `${project()}/sessions`, "[".repeat(33)),
+  missing_key: () => server.api("GET", "/v1/projects", undefined, ""),
+  wrong_key: () => server.api("GET", "/v1/projects", undefined, `sk_${"a".repeat(43)}`),
+  developer_key_needed: () => server.api("POST", "/v1/projects", { name: "second" }),
+  route_not_found: () => server.api("GET", "/v1/nothing"),
+  project_not_found: () => server.api("GET", "/v1/projects/00000000-0000-4000-8000-000000000000/agent"),
+  session_not_found: () => server.api("GET", session("never-seen")),
+  webhook_log_not_found: () => server.api("GET", `${project()}/webhook-logs/999999`),
+  inspector_not_found: () => server.api("GET", "/inspect/nobody"),
+  recording_not_found: async () => server.api("GET", await linkWithoutAudio(), undefined, ""),
+  recording_link_invalid: () => server.api("GET", `/recordings/projects/${server.projectId}/a.ogg?expires=1`),
+  method_not_allowed: () => server.api("DELETE", `${project()}/agent`),
+  async channel_conflict() {
+    await server.api("POST", `${session("text-1")}/conversation-ended`, conversation);
+    return server.api("POST", `${session("text-1")}/call-ended`, { callStatus: "error", callDuration: 0 });
+  },
+  async report_contradicts() {
+    await server.api("POST", `${session("text-2")}/conversation-ended`, conversation);
+    return server.api("POST", `${session("text-2")}/conversation-ended`, {
+      ...conversation,
+      messagesCount: 3,
+    });
+  },
+  variables_too_large: () =>
+    server.api("PATCH", session("large-1"), { extractedVariables: { a: "x".repeat(256 * 1024) } }),
+  async conversation_over() {
+    await server.api("POST", `${session("text-3")}/conversation-ended`, conversation);
+    return server.api("PATCH", session("text-3"), { messagesCount: 3 });
+  },
+  body_too_large: () => server.api("POST", `${project()}/sessions`, " ".repeat(1024 * 1024 + 1)),
+  async media_type_not_json() {
+    const headers = { authorization: `Bearer ${server.projectKey}`, "content-type": "text/plain" };
+    const url = `${server.apiUrl}${project()}/sessions`;
+    const response = await fetch(url, { method: "POST", headers, body: "{}" });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
+  },
+  invalid_body: () => server.api("POST", `${project()}/sessions`, { channel: "sms" }),
+  invalid_query: () => server.api("GET", `${project()}/sessions?state=over`),
+  invalid_path: () => server.api("GET", session("a%20b")),
+  invalid_url: () => setWebhook({ url: "http://example.com/" }),
+  invalid_header: () => setWebhook({ url: "https://example.com/", headers: [{ key: "Host", value: "x" }] }),
+  masked_value: () => setWebhook({ url: "https://example.com/", headers: [{ key: "X", value: "••••" }] }),
+};
+
+/** Codes that no way of this file leads to, and why. */
+const elsewhere: Partial<Record<ErrorCode, string>> = {
+  internal_error: "a mistake of Sendoff: whatever reaches it from outside is a bug",
+  overloaded: "needs commits that stand still: refusals-unavailable.test.ts",
+  database_unavailable: "needs a database that does not answer: refusals-unavailable.test.ts",
+  draining: "needs a server that shuts down: refusals-unavailable.test.ts",
+};
+
+const reached = new Set<string>();
+
+describe("the catalogue of errors", () => {
+  test.each(Object.entries(ways))("%s is answered as the catalogue has it", async (code, way) => {
+    const answer = await way();
+    expectRefused(answer, code as ErrorCode);
+    reached.add(answer.body.error.code);
+  });
+
+  test("has no code that nothing leads to, and the list of exceptions has none that is not in it", () => {
+    const unreached = Object.keys(errorCatalogue).filter((code) => !reached.has(code));
+    expect(unreached.sort()).toEqual(Object.keys(elsewhere).sort());
+  });
+});
