@@ -233,7 +233,7 @@ describe("docs/api.md", () => {
       ...projectRoutes(none),
       ...agentRoutes(none, none, none),
       ...sessionRoutes(none, none),
-      ...reportRoutes(none),
+      ...reportRoutes(none, none),
       ...webhookLogRoutes(none),
       ...recordingRoutes(none, ""),
       ...inspectRoutes(none),

@@ -50,7 +50,7 @@ export const RetryPolicy = z
       description: "Most attempts in all, the first one included: 2 to 20.",
     }),
     window: durationWithin(retryBounds.windowMinMs, retryBounds.windowMaxMs, "expected from 1s to 7d").meta({
-      description: "How long after the event's emission an attempt may still begin.",
+      description: "How long after the first attempt another one may still begin.",
     }),
   })
   .meta({ id: "RetryPolicy" });

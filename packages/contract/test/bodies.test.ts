@@ -212,7 +212,7 @@ describe("the agent's webhook", () => {
       expect(accepts(Duration, duration)).toBe(true);
       expect(durationMs(duration)).toBe(ms);
     }
-    for (const wrong of ["10", "s", "10 s", "1.5s", "-1s", "10S", "10d", "1e3s", "10s\n", "", 10]) {
+    for (const wrong of ["10", "s", "10 s", "1.5s", "-1s", "10S", "10w", "1e3s", "10s\n", "", 10]) {
       expect(accepts(Duration, wrong), String(wrong)).toBe(false);
       expect(() => durationMs(String(wrong))).toThrow(RangeError);
     }

@@ -104,13 +104,13 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     onOwed: (lanes) => wakeTo.wake(lanes),
     onApplied: (report, applied) => count(ground.metrics, report, applied),
   });
-  started.add(() => intake.drain());
   if (options.role !== "api") {
     const dispatcher = startDispatch(ground, links, intake);
     wakeTo.wake = dispatcher.wake;
   }
-  // Ended in the opposite order: deadlines and attempts first, while reports are still answered and the built-in
-  // inspector still receives; then the intake; then HTTP.
+  // Ended in the opposite order: no new reports, those that were taken, the attempts under way. HTTP closes last, for
+  // until then the built-in inspector receives.
+  started.add(() => intake.drain());
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -231,7 +231,7 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
     ...projectRoutes(pool),
     ...agentRoutes(pool, sealer, config.allowHttp),
     ...sessionRoutes(pool, intake),
-    ...reportRoutes(intake),
+    ...reportRoutes(intake, ground.log),
     ...webhookLogRoutes(pool),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),

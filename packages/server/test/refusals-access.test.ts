@@ -233,7 +233,7 @@ describe("queries", () => {
     ["/sessions", "from=yesterday", "from: expected a moment in ISO 8601", 'given "yesterday"'],
     ["/sessions", "text=", "text"],
     ["/sessions", "text=%00", "text: expected text without NUL"],
-    ["/sessions", "limit=1&limit=2", '"limit" 2 times', "expected it once"],
+    ["/sessions", "limit=1&limit=2", '"limit" more than once', "expected it once"],
     ["/sessions", "cursor=abc&page=1", "expected either cursor, or page and pageSize"],
     ["/sessions", "cursor=abc&pageSize=1", "expected either cursor, or page and pageSize"],
     ["/sessions", "cursor=abc", "nextCursor of the page before"],

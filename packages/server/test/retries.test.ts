@@ -20,7 +20,7 @@ const day = 86_400_000;
 describe("the rule on another attempt", () => {
   const rule = (more: object, random = 0): ReturnType<typeof afterAttempt> =>
     afterAttempt(
-      { result: failed, attempt: 1, retries: { attempts: 8, windowMs: day }, emittedAgoMs: 100, ...more },
+      { result: failed, attempt: 1, retries: { attempts: 8, windowMs: day }, triedForMs: 100, ...more },
       random,
     );
 
@@ -47,7 +47,7 @@ describe("the rule on another attempt", () => {
 
   test("the last attempt, and one past the window, leave it exhausted", () => {
     expect(rule({ attempt: 8 })).toEqual({ kind: "settled", as: "exhausted" });
-    expect(rule({ emittedAgoMs: day - 1_000 })).toEqual({ kind: "settled", as: "exhausted" });
+    expect(rule({ triedForMs: day - 1_000 })).toEqual({ kind: "settled", as: "exhausted" });
   });
 
   test("Retry-After makes a pause longer, never shorter, and at most an hour", () => {
@@ -167,7 +167,7 @@ describe("an endpoint that has opted in", () => {
         response.statusCode = 500;
         response.end();
       },
-      { attempts: 3, window: "2s" },
+      { attempts: 3, window: "3s" },
     );
     await endText("down");
     await settled("down", 2);

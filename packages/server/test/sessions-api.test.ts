@@ -49,6 +49,7 @@ describe("creating a session", () => {
       callDuration: null,
       finalizedAt: null,
       recording: null,
+      late: { conversation: null, call: null },
     });
     const again = await create({ ...body, variables: { n: 1, lang: "de" } });
     expect(again.status).toBe(200);
@@ -129,7 +130,13 @@ describe("progress", () => {
     expect(data).toMatchObject({ currentNodeId: "a", messagesCount: 3, state: "open", channel: null });
     expect(data.extractedVariables).toEqual({ x: 1, y: { w: 2 }, v: null });
     const again = await server.api("PATCH", session("p-1"), { messagesCount: 3 });
-    expect(again.body.data).toEqual({ sessionId: "p-1", state: "open", duplicate: true, events: [] });
+    expect(again.body.data).toEqual({
+      sessionId: "p-1",
+      state: "open",
+      duplicate: true,
+      late: false,
+      events: [],
+    });
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Report, Session } from "../src/lifecycle/session.ts";
 import { transition, unseenSession, variablesBytesMax } from "../src/lifecycle/transition.ts";
 
+const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 const firstAt = new Date("2026-05-03T08:42:11.512Z");
 const later = new Date("2026-05-03T08:42:14.022Z");
 
@@ -53,7 +54,7 @@ function after(...reports: Report[]): { session: Session; events: readonly strin
   let session = unseen();
   let events: readonly string[] = [];
   for (const report of reports) {
-    const decision = transition(session, report, firstAt);
+    const decision = transition(session, report, firstAt, graces);
     if (decision.kind !== "changed") throw new Error(`${report.type} was ${decision.kind}`);
     session = { ...decision.session, version: 1 };
     events = decision.events;
@@ -63,7 +64,7 @@ function after(...reports: Report[]): { session: Session; events: readonly strin
 
 /** The code of a refusal, or what else came of the report. */
 function refusalOf(session: Session, report: Report): { code: string; message: string } {
-  const decision = transition(session, report, later);
+  const decision = transition(session, report, later, graces);
   return decision.kind === "refused" ? decision : { code: decision.kind, message: "" };
 }
 
@@ -164,7 +165,7 @@ describe("a report that comes twice", () => {
       conversation({ extractedVariables: '{"intention":"book a demo","name":"Nancy"}' }),
     ],
   ])("the same %s is a duplicate and the session is the very same", (_what, report) => {
-    const decision = transition(whole, report, later);
+    const decision = transition(whole, report, later, graces);
     expect(decision).toEqual({ kind: "duplicate", session: whole });
     expect(decision.kind === "duplicate" && decision.session).toBe(whole);
   });
@@ -198,11 +199,13 @@ describe("a report that comes twice", () => {
     const endedAt = new Date("2026-05-03T08:42:00Z");
     for (const report of [conversation, call]) {
       const stated = after(report({ endedAt })).session;
-      expect(transition(stated, report(), later).kind).toBe("duplicate");
-      expect(transition(stated, report({ endedAt: new Date(endedAt) }), later).kind).toBe("duplicate");
+      expect(transition(stated, report(), later, graces).kind).toBe("duplicate");
+      expect(transition(stated, report({ endedAt: new Date(endedAt) }), later, graces).kind).toBe(
+        "duplicate",
+      );
       expect(refusalOf(stated, report({ endedAt: later })).code).toBe("report_contradicts");
       const unstated = after(report()).session;
-      expect(transition(unstated, report({ endedAt }), later)).toEqual({
+      expect(transition(unstated, report({ endedAt }), later, graces)).toEqual({
         kind: "duplicate",
         session: unstated,
       });
@@ -251,9 +254,9 @@ describe("progress", () => {
   });
 
   test("that changes nothing is a duplicate, but the first one of an unseen session makes it", () => {
-    expect(transition(unseen(), progress(), firstAt).kind).toBe("changed");
+    expect(transition(unseen(), progress(), firstAt, graces).kind).toBe("changed");
     const { session } = after(progress({ messagesCount: 3 }));
-    expect(transition(session, progress({ messagesCount: 3 }), later).kind).toBe("duplicate");
+    expect(transition(session, progress({ messagesCount: 3 }), later, graces).kind).toBe("duplicate");
   });
 
   test("is refused once the conversation is over, by the runtime or because nobody spoke", () => {
@@ -262,7 +265,9 @@ describe("progress", () => {
       expect(code).toBe("conversation_over");
       expect(message).toContain("2026-05-03T08:42:11.512Z");
     }
-    expect(transition(after(call()).session, progress({ messagesCount: 9 }), later).kind).toBe("changed");
+    expect(transition(after(call()).session, progress({ messagesCount: 9 }), later, graces).kind).toBe(
+      "changed",
+    );
   });
 
   test("may fill the variables to 256 KiB exactly and not past it, counted in bytes", () => {
@@ -273,7 +278,9 @@ describe("progress", () => {
     const past = refusalOf(session, progress({ extractedVariables: '{"j":1}' }));
     expect(past.code).toBe("variables_too_large");
     expect(past.message).toContain("262144");
-    expect(transition(session, progress({ extractedVariables: '{"k":1}' }), later).kind).toBe("changed");
+    expect(transition(session, progress({ extractedVariables: '{"k":1}' }), later, graces).kind).toBe(
+      "changed",
+    );
   });
 });
 

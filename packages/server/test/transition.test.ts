@@ -53,6 +53,7 @@ const alphabet: Record<string, Report> = {
 };
 const names = Object.keys(alphabet);
 const reports = Object.values(alphabet);
+const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 
 /**
  * What should come of a row of reports, told in another way than the code tells it: no session, no code paths, only
@@ -69,7 +70,7 @@ class Oracle {
   /** The channel that the facts state or imply. */
   static #channelOf(report: Report): string | null {
     if (report.type === "call-ended" || report.type === "recording-processed") return "call";
-    return report.type === "progress" ? null : report.channel;
+    return report.type === "progress" || report.type === "deadline" ? null : report.channel;
   }
 
   /** What a report says, apart from its channel. */
@@ -96,16 +97,15 @@ class Oracle {
     const first = this.#facts.get(report.type);
     const content = Oracle.#contentOf(report);
     if (first !== undefined && first !== content) return this.#refuse("report_contradicts");
-    const isNew = first === undefined || (channel !== null && known === undefined);
+    const saysNobodySpoke =
+      report.type === "call-ended" &&
+      report.conversation === "none" &&
+      !this.#facts.has("conversation-ended");
+    const isNew = first === undefined || (channel !== null && known === undefined) || saysNobodySpoke;
     if (!isNew) return { kind: "duplicate", events: [] };
     this.#facts.set(report.type, content);
     if (channel !== null) this.#facts.set("channel", channel);
-    if (
-      report.type === "call-ended" &&
-      report.conversation === "none" &&
-      !this.#facts.has("conversation-ended")
-    )
-      this.#facts.set("conversation-ended", "nobody spoke");
+    if (saysNobodySpoke) this.#facts.set("conversation-ended", "nobody spoke");
     return { kind: "changed", events: this.#newEvents() };
   }
 
@@ -136,7 +136,7 @@ function check(row: readonly Report[]): string | null {
   const oracle = new Oracle();
   const emitted: EventName[] = [];
   for (const report of row) {
-    const decision = transition(session, report, now);
+    const decision = transition(session, report, now, graces);
     const expected = oracle.take(report);
     if (decision.kind !== expected.kind) return `${decision.kind}, expected ${expected.kind}`;
     if (decision.kind === "refused") {

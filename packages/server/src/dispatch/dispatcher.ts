@@ -187,8 +187,8 @@ async function attemptClaim(
   startedMs: number,
 ): Promise<Settlement | null> {
   const settlementOf = (result: Settlement["result"], recordingUrl: string | null): Settlement => {
-    const emittedAgoMs = claim.emittedAgoMs + parts.clock.monotonicMs() - startedMs;
-    const next = afterAttempt({ ...claim, result, emittedAgoMs }, Math.random());
+    const triedForMs = claim.triedForMs + parts.clock.monotonicMs() - startedMs;
+    const next = afterAttempt({ ...claim, result, triedForMs }, Math.random());
     return { claim, result, recordingUrl, next };
   };
   if (claim.endpointRemoved) return settlementOf(cancelledResult, null);

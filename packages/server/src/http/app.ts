@@ -1,10 +1,8 @@
-import { randomUUID } from "node:crypto";
 import type { HttpBindings } from "@hono/node-server";
 import { type ErrorBody, SessionId } from "@sendoff/contract";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
-import { isUnavailable } from "../database/pool.ts";
 import { stringify } from "../json-text.ts";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
@@ -12,6 +10,7 @@ import type { KeyRing } from "../tenancy/keys.ts";
 import { projectExists } from "../tenancy/projects.ts";
 import { authorize } from "./auth.ts";
 import { readJson } from "./body.ts";
+import { asRefusal } from "./failure.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { validate } from "./validate.ts";
 
@@ -59,7 +58,7 @@ export function createApp(parts: AppParts): App {
       ),
     ),
   );
-  app.onError((error) => errorResponse(parts.log, error));
+  app.onError((error) => refusalResponse(asRefusal(parts.log, error)));
   return app;
 }
 
@@ -97,17 +96,18 @@ async function readBody(
 
 /** The query's parameters; one that stands twice is refused, for nobody can know which was meant. */
 function singleQuery(context: AppContext): Record<string, string> {
-  const single: Record<string, string> = {};
-  for (const [name, values] of Object.entries(context.req.queries())) {
-    if (values.length > 1) {
+  // Not an object until the end: as a name in a query, __proto__ is as good as any.
+  const single = new Map<string, string>();
+  for (const [name, value] of new URL(context.req.url).searchParams) {
+    if (single.has(name)) {
       throw new Refusal(
         "invalid_query",
-        `The query has ${JSON.stringify(name)} ${values.length} times; expected it once.`,
+        `The query has ${JSON.stringify(name)} more than once; expected it once.`,
       );
     }
-    single[name] = values[0] ?? "";
+    single.set(name, value);
   }
-  return single;
+  return Object.fromEntries(single);
 }
 
 function answerResponse(answer: Answer): Response {
@@ -128,22 +128,6 @@ function refusalResponse(refusal: Refusal): Response {
     error: { code: refusal.code, message: refusal.message, details: [...refusal.details] },
   };
   return jsonResponse(refusal.status, body, { ...refusal.headers });
-}
-
-function errorResponse(log: Logger, error: unknown): Response {
-  if (error instanceof Refusal) return refusalResponse(error);
-  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  if (isUnavailable(error)) {
-    log.error({ event: "http.database_unavailable", reason });
-    return refusalResponse(
-      new Refusal("database_unavailable", "PostgreSQL does not answer; try again in a second."),
-    );
-  }
-  const requestId = randomUUID();
-  log.error({ event: "http.failed", requestId, reason });
-  return refusalResponse(
-    new Refusal("internal_error", `Sendoff made a mistake; its log tells more under the id ${requestId}.`),
-  );
 }
 
 /** `{name}` is one part of a path, `{name+}` is all that follows. */

@@ -201,7 +201,10 @@ async function decideBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): P
     const sessionId = row.wanted_session_id as string;
     const now = row.now as Date;
     const stored = row.version === null ? unseenSession(projectId, sessionId, now) : sessionOf(row);
-    return decideGroup(stored, batch.get(groupKey(projectId, sessionId)) ?? [], now, parts.graces);
+    const waiting = batch.get(groupKey(projectId, sessionId));
+    // Nobody would ever be answered: PostgreSQL has written the id in another way than the one who asked.
+    if (waiting === undefined) throw new Error(`no report of the batch is for ${projectId} ${sessionId}`);
+    return decideGroup(stored, waiting, now, parts.graces);
   });
 }
 
@@ -212,15 +215,16 @@ function decideGroup(stored: Session, waiting: Waiting[], now: Date, graces: Gra
   const answers = waiting.map(({ report }): Applied | Refusal => {
     const decision = transition(session, report, now, graces);
     if (decision.kind === "refused") return new Refusal(decision.code, decision.message);
-    session = decision.session;
+    // Of several changes in one batch the row sees the last; to the reports they are one after another.
+    session =
+      decision.kind === "changed" ? { ...decision.session, version: stored.version + 1 } : decision.session;
     const late = decision.late ?? false;
     if (decision.kind === "duplicate") return { session, duplicate: true, late, events: [] };
     const facts = { ...session, variables: session.extractedVariables };
     for (const event of decision.events) events.push(freezeEvent(event, facts, now));
     return { session, duplicate: false, late, events: decision.events };
   });
-  const changedSession = session === stored ? null : { ...session, version: stored.version + 1 };
-  return { waiting, answers, changedSession, events };
+  return { waiting, answers, changedSession: session === stored ? null : session, events };
 }
 
 async function writeBatch(

@@ -104,11 +104,15 @@ async function cursorPage(
   query: z.output<typeof SessionsQuery>,
 ): Promise<SessionsPage> {
   if (query.cursor !== undefined) {
-    const [at, key] = decodeCursor(query.cursor, [/^\d{4}-[\dT:.-]+Z$/, /^\d{1,18}$/]);
-    filters.add(`(created_at, session_key) < (?::timestamptz, ${filters.parameter(key)}::bigint)`, at);
+    const [microseconds, key] = decodeCursor(query.cursor, [/^\d{1,16}$/, /^\d{1,18}$/]);
+    filters.add(
+      `(created_at, session_key) <
+         (timestamptz 'epoch' + ?::bigint * interval '1 microsecond', ${filters.parameter(key)}::bigint)`,
+      microseconds,
+    );
   }
   const { rows } = await pool.query<Record<string, unknown>>(
-    `SELECT session_key, to_char(created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS place, ${columns}
+    `SELECT session_key, (extract(epoch FROM created_at) * 1000000)::bigint AS place, ${columns}
      FROM sessions ${filters.where}
      ORDER BY created_at DESC, session_key DESC LIMIT ${filters.parameter(query.limit + 1)}`,
     filters.values,
@@ -118,7 +122,7 @@ async function cursorPage(
   const more = rows.length > query.limit && last !== undefined;
   return {
     sessions: page.map((row) => viewSession(sessionOf(row))),
-    nextCursor: more ? encodeCursor([last.place as string, last.session_key as number]) : null,
+    nextCursor: more ? encodeCursor([last.place as number, last.session_key as number]) : null,
   };
 }
 

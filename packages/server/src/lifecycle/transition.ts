@@ -183,15 +183,17 @@ function endCall(session: Session, report: ReportOf<"call-ended">, now: Date): D
   if (session.callEndedBy === "deadline" || session.channelAssumed) return lateCall(session, report, now);
   const conflict = channelConflict(session, "call", "its call ended");
   if (conflict !== null) return conflict;
+  // A conversation that was reported stands: then there is nothing left that "none" could tell.
+  const nobodySpoke = report.conversation === "none" && session.conversationReportedAt === null;
   if (session.callReportedAt !== null) {
     const same =
       session.callStatus === report.callStatus &&
       session.callDuration === report.callDuration &&
       sameMoment(session.callEndedAt, report.endedAt);
-    return same ? duplicate(session) : contradiction("call-ended", callOf(session));
+    if (!same) return contradiction("call-ended", callOf(session));
+    // A repeat may still be the first to say that nobody spoke.
+    return nobodySpoke ? changed(endedByNobody(session, now), "session.ended") : duplicate(session);
   }
-  // A conversation that was reported stands: then there is nothing left that "none" could tell.
-  const nobodySpoke = report.conversation === "none" && session.conversationReportedAt === null;
   const next: Session = {
     ...session,
     channel: "call",
@@ -201,13 +203,17 @@ function endCall(session: Session, report: ReportOf<"call-ended">, now: Date): D
     callStatus: report.callStatus,
     callDuration: report.callDuration,
   };
-  if (!nobodySpoke) return changed(next, "call.ended");
-  return changed(
-    { ...next, conversationReportedAt: now, conversationEndedBy: "sendoff" },
-    "session.ended",
-    "call.ended",
-  );
+  return nobodySpoke
+    ? changed(endedByNobody(next, now), "session.ended", "call.ended")
+    : changed(next, "call.ended");
 }
+
+/** A conversation that never was: it ends where the session stands. */
+const endedByNobody = (session: Session, now: Date): Session => ({
+  ...session,
+  conversationReportedAt: now,
+  conversationEndedBy: "sendoff",
+});
 
 function processRecording(session: Session, report: ReportOf<"recording-processed">, now: Date): Decision {
   const conflict = channelConflict(session, "call", "its recording was processed");

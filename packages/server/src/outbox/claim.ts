@@ -7,7 +7,7 @@ import type { Lane } from "./lane.ts";
 export interface RetryTerms {
   /** Most attempts in all. */
   readonly attempts: number;
-  /** How long after the event's emission an attempt may still begin, in milliseconds. */
+  /** How long after the first attempt another one may still begin, in milliseconds. */
   readonly windowMs: number;
 }
 
@@ -20,8 +20,8 @@ export interface Claim {
   readonly event: EventName;
   readonly webhookId: string;
   readonly payload: string;
-  /** How long ago the event was emitted when the claim was made, in milliseconds, by the database's clock. */
-  readonly emittedAgoMs: number;
+  /** How long ago the first attempt was claimed, in milliseconds, by the database's clock. */
+  readonly triedForMs: number;
   readonly projectId: string;
   readonly sessionId: string;
   readonly sessionKey: number;
@@ -141,19 +141,20 @@ const claimSql = (kind: "first" | "again"): string => {
   ), claimed AS (
     UPDATE deliveries
     SET state = 'in_flight', attempts = attempts + 1, worker_id = $1, claimed_at = clock_timestamp(),
+      first_claimed_at = coalesce(first_claimed_at, clock_timestamp()),
       lease_until = clock_timestamp() + (endpoints.timeout_ms + $5::int) * interval '1 millisecond'
     FROM examined, endpoints
     WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers = 0
       AND endpoints.endpoint_id = deliveries.endpoint_id
     RETURNING deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.in_lane,
-      deliveries.attempts, deliveries.trigger, endpoints.endpoint_id, endpoints.url, endpoints.headers_sealed,
+      deliveries.attempts, deliveries.trigger, deliveries.first_claimed_at, endpoints.endpoint_id, endpoints.url, endpoints.headers_sealed,
       endpoints.secret_sealed, endpoints.timeout_ms, endpoints.retry_attempts, endpoints.retry_window_ms,
       endpoints.removed_at
   ), whole AS (
     SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt,
       CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
       events.event, events.webhook_id AS "webhookId", events.payload, events.project_id AS "projectId",
-      extract(epoch FROM clock_timestamp() - events.emitted_at)::float8 * 1000 AS "emittedAgoMs",
+      extract(epoch FROM clock_timestamp() - claimed.first_claimed_at)::float8 * 1000 AS "triedForMs",
       sessions.session_id AS "sessionId", claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
       claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
       claimed.secret_sealed AS "secretSealed", claimed.timeout_ms AS "timeoutMs",

@@ -9,8 +9,8 @@ export interface Ended {
   readonly attempt: number;
   /** null: the endpoint has not opted in. */
   readonly retries: { readonly attempts: number; readonly windowMs: number } | null;
-  /** How long ago the event was emitted, in milliseconds. */
-  readonly emittedAgoMs: number;
+  /** How long ago the first attempt began, in milliseconds. */
+  readonly triedForMs: number;
 }
 
 /** What becomes of the delivery. */
@@ -42,7 +42,7 @@ export function afterAttempt(ended: Ended, random: number): AfterAttempt {
     pauseMs(ended.attempt, retries, random),
     Math.min(result.retryAfterMs ?? 0, retryAfterMaxMs),
   );
-  const pastWindow = ended.emittedAgoMs + afterMs > retries.windowMs;
+  const pastWindow = ended.triedForMs + afterMs > retries.windowMs;
   return ended.attempt >= retries.attempts || pastWindow
     ? { kind: "settled", as: "exhausted" }
     : { kind: "again", afterMs: Math.round(afterMs) };
@@ -63,6 +63,7 @@ function pauseMs(attempt: number, retries: { attempts: number; windowMs: number 
 export function parseRetryAfter(value: string | undefined, wallMs: number): number | null {
   if (value === undefined) return null;
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
-  const date = Date.parse(value);
+  // Date.parse takes far more than HTTP's dates, "-5" among it; those begin with the name of a day.
+  const date = /^[A-Z][a-z]{2,8},/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? null : Math.max(0, date - wallMs);
 }

@@ -18,7 +18,7 @@ export function checkUrl(input: string, allowHttp: AllowHttp): string {
       "invalid_url",
       `The URL ${JSON.stringify(input.slice(0, 200))} is refused (${rule}): ${sentence}`,
       {
-        details: [{ path: "url", message: rule }],
+        details: [{ path: "postSessionWebhook.url", message: rule }],
       },
     );
   };
@@ -97,7 +97,7 @@ export function checkHeaders(headers: readonly EndpointHeader[]): void {
       "invalid_header",
       `Header ${index + 1} (${JSON.stringify(headers[index]?.key)}) is refused (${rule}): ${sentence}`,
       {
-        details: [{ path: `headers[${index}]`, message: rule }],
+        details: [{ path: `postSessionWebhook.headers[${index}]`, message: rule }],
       },
     );
   };
@@ -105,7 +105,8 @@ export function checkHeaders(headers: readonly EndpointHeader[]): void {
   let bytes = 0;
   headers.forEach(({ key, value }, index) => {
     const name = key.toLowerCase();
-    if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name))
+    // Not of the lower-cased name: the Kelvin sign lower-cases to a k.
+    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(key))
       refuse(index, "not_a_token", "expected a name of letters, digits and -.");
     if (deniedNames.has(name) || deniedPrefixes.some((prefix) => name.startsWith(prefix))) {
       refuse(

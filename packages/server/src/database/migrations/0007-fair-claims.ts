@@ -13,6 +13,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       ADD CONSTRAINT retries_are_whole CHECK (
         (retry_attempts IS NULL) = (retry_window_ms IS NULL)
         AND (retry_attempts IS NULL) = (retry_window_text IS NULL))`.execute(db);
+  // The window of the retries begins with the first attempt: before it the delivery may have waited for its lane.
+  await sql`ALTER TABLE deliveries ADD COLUMN first_claimed_at timestamptz`.execute(db);
   await sql`DROP INDEX deliveries_due`.execute(db);
   await sql`
     CREATE INDEX deliveries_due_first ON deliveries (endpoint_id, due_at, delivery_id)

@@ -15,8 +15,10 @@ import { elementsOf, membersOf } from "../../json-text.ts";
 import type { Applied, ReportIntake } from "../../lifecycle/apply.ts";
 import { type Report, stateOf } from "../../lifecycle/session.ts";
 import { variablesBytesMax } from "../../lifecycle/transition.ts";
+import type { Logger } from "../../log.ts";
 import { isKeyOfProject } from "../../recordings/links.ts";
 import { Refusal } from "../../refusal.ts";
+import { asRefusal } from "../failure.ts";
 import { type Route, route } from "../route.ts";
 import { validate } from "../validate.ts";
 
@@ -94,15 +96,16 @@ function itemReport(item: z.output<typeof ReportItem>, text: string, projectId: 
 
 type ItemAnswer = { status: 200; data: ReportAnswer } | ({ status: number } & ErrorBody);
 
-function itemError(error: unknown): ItemAnswer {
-  if (!(error instanceof Refusal)) throw error;
+/** One item that fails must not take the answers of those away that were committed. */
+function itemError(log: Logger, error: unknown): ItemAnswer {
+  const refusal = asRefusal(log, error);
   return {
-    status: error.status,
-    error: { code: error.code, message: error.message, details: [...error.details] },
+    status: refusal.status,
+    error: { code: refusal.code, message: refusal.message, details: [...refusal.details] },
   };
 }
 
-export function reportRoutes(intake: ReportIntake): Route[] {
+export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
   const ofSession = "/v1/projects/{projectId}/sessions/{sessionId}";
   const take = async (projectId = "", sessionId = "", report: Report) => ({
     status: 200 as const,
@@ -113,7 +116,7 @@ export function reportRoutes(intake: ReportIntake): Route[] {
       const item = validate(ReportItem, value, "invalid_body", "this report");
       return await take(projectId, item.sessionId, itemReport(item, text, projectId));
     } catch (error) {
-      return itemError(error);
+      return itemError(log, error);
     }
   };
   return [
