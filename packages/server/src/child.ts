@@ -8,8 +8,8 @@ import { type FromChild, heartbeatMs, type ToChild } from "./supervisor-messages
 
 let running: Running | undefined;
 
-function tell(message: FromChild): void {
-  process.send?.(message);
+function tell(message: FromChild, then?: () => void): void {
+  process.send?.(message, undefined, {}, () => then?.());
 }
 
 async function begin(role: Role, connectionString: string | null): Promise<void> {
@@ -26,9 +26,7 @@ async function begin(role: Role, connectionString: string | null): Promise<void>
     const known = error instanceof StartError;
     const message =
       error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
-    tell({ type: "failed", message, known });
-    process.exitCode = 1;
-    process.disconnect();
+    tell({ type: "failed", message, known }, () => process.exit(1));
   }
 }
 
@@ -46,9 +44,7 @@ process.on("message", (message: ToChild) => {
   else void end();
 });
 // As sudden as the parent's end: what was under way is taken over by lease, as after any death.
-process.on("disconnect", () => {
-  if (running !== undefined && !ending) process.exit(1);
-});
+process.on("disconnect", () => process.exit(1));
 // Ctrl-C in a terminal reaches parent and child; the parent says what is to be done.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => void end());

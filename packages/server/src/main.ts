@@ -31,6 +31,7 @@ import { ensureLogPartitions } from "./logbook/partitions.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { type Lane, parseLanes } from "./outbox/lane.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
+import { Refusal } from "./refusal.ts";
 import type { Role, Running } from "./running.ts";
 import type { Sealer } from "./secrets/seal.ts";
 import { asStartError, StartError } from "./start-error.ts";
@@ -102,7 +103,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     log,
     graces: config.graces,
     onOwed: (lanes) => wakeTo.wake(lanes),
-    onApplied: (report, applied) => count(ground.metrics, report, applied),
+    onAnswered: (report, sessionId, answer) => tellReport(ground, report, sessionId, answer),
   });
   if (options.role !== "api") {
     const dispatcher = startDispatch(ground, links, intake);
@@ -239,8 +240,27 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
   ];
 }
 
-function count(metrics: Metrics, report: Report, applied: Applied): void {
-  const result = applied.duplicate ? "duplicate" : applied.late ? "late" : "accepted";
+function tellReport(
+  { log, metrics }: Ground,
+  report: Report,
+  sessionId: string,
+  answer: Applied | Refusal,
+): void {
+  const result = resultOf(answer);
   metrics.reports.inc({ type: report.type, result });
-  for (const event of applied.events) metrics.events.inc({ event });
+  const events = answer instanceof Refusal ? [] : answer.events;
+  for (const event of events) metrics.events.inc({ event });
+  log.info({
+    event: "report.answered",
+    sessionId,
+    type: report.type,
+    result,
+    ...(answer instanceof Refusal ? { code: answer.code } : { projectId: answer.session.projectId, events }),
+  });
+}
+
+function resultOf(answer: Applied | Refusal): string {
+  if (answer instanceof Refusal) return "refused";
+  if (answer.duplicate) return "duplicate";
+  return answer.late ? "late" : "accepted";
 }

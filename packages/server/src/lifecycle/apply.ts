@@ -93,8 +93,8 @@ export interface IntakeParts {
   readonly graces: Graces;
   /** Told of each commit that made deliveries due, with the lanes that a settled delivery may just have freed. */
   readonly onOwed: (lanes: readonly Lane[]) => void;
-  /** Told of each report that was committed. */
-  readonly onApplied?: (report: Report, applied: Applied) => void;
+  /** Told of each report that was decided and, when it changed something, committed. */
+  readonly onAnswered?: (report: Report, sessionId: string, answer: Applied | Refusal) => void;
 }
 
 /**
@@ -261,12 +261,10 @@ const groupKeyOf = (session: Session): string => groupKey(session.projectId, ses
 function answer(parts: IntakeParts, group: Group): void {
   group.waiting.forEach((item, index) => {
     const result = group.answers[index];
-    if (result === undefined || result instanceof Refusal) {
-      item.reject(result);
-      return;
-    }
-    parts.onApplied?.(item.report, result);
-    item.resolve(result);
+    if (result === undefined) throw new Error("a report of a decided group has no answer");
+    parts.onAnswered?.(item.report, item.sessionId, result);
+    if (result instanceof Refusal) item.reject(result);
+    else item.resolve(result);
   });
 }
 
