@@ -31,9 +31,12 @@ export async function runSendoff(
   return { code, output: Buffer.concat(chunks).toString() };
 }
 
-/** Starts it and waits until it says that it runs. */
-export async function startProcess(env: Record<string, string>): Promise<SendoffProcess> {
-  const child = spawn(process.execPath, [command, "start"], { env: { ...process.env, ...env } });
+/** Starts it and waits until it says that it runs. A worker alone writes no start.json; it shows the API's. */
+export async function startProcess(
+  env: Record<string, string>,
+  role: "start" | "api" | "worker" = "start",
+): Promise<SendoffProcess> {
+  const child = spawn(process.execPath, [command, role], { env: { ...process.env, ...env } });
   let text = "";
   child.stdout?.on("data", (chunk: Buffer) => {
     text += chunk;
@@ -43,9 +46,9 @@ export async function startProcess(env: Record<string, string>): Promise<Sendoff
   });
   const ended = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
   await until(
-    "sendoff start runs",
+    `sendoff ${role} runs`,
     () => {
-      if (child.exitCode !== null) throw new Error(`sendoff start ended with ${child.exitCode}:\n${text}`);
+      if (child.exitCode !== null) throw new Error(`sendoff ${role} ended with ${child.exitCode}:\n${text}`);
       return text.includes("Ctrl-C ends it.");
     },
     60_000,

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
-import { errorCatalogue } from "@sendoff/contract";
+import { errorCatalogue, retryBounds, timeoutBounds } from "@sendoff/contract";
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../packages/server/src/config.ts";
@@ -21,6 +21,10 @@ import { reportRoutes } from "../packages/server/src/http/routes/reports.ts";
 import { sessionRoutes } from "../packages/server/src/http/routes/sessions.ts";
 import { webhookLogRoutes } from "../packages/server/src/http/routes/webhook-logs.ts";
 import { loadSecretKey, openSealer } from "../packages/server/src/installation.ts";
+import { createMetrics } from "../packages/server/src/metrics.ts";
+import { leaseMarginMs, stallAllowanceMs } from "../packages/server/src/outbox/claim.ts";
+import { afterAttempt } from "../packages/server/src/outbox/retry.ts";
+import { heartbeatMs, silenceMaxMs } from "../packages/server/src/supervisor-messages.ts";
 import { secretSeal } from "../packages/server/src/tenancy/endpoints.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 import { until } from "./until.ts";
@@ -222,6 +226,21 @@ describe("README.md", () => {
     }
     expect(named.toSorted()).toEqual(listed.split(", ").toSorted());
   });
+
+  test("its settings table has the defaults of the server", () => {
+    const defaults = new Map(
+      [...sectionOf(readme, "## Settings").matchAll(/^\| `([A-Z_]+)` \| `([^`]+)`/gm)].map((match) => [
+        match[1],
+        match[2],
+      ]),
+    );
+    const given = [...defaults].filter(([name]) => name !== "SENDOFF_PUBLIC_URL");
+    expect(given.length).toBeGreaterThanOrEqual(9);
+    const { port: _port, ...standard } = readConfig({});
+    const { port, ...stated } = readConfig(Object.fromEntries(given));
+    expect(stated).toEqual(standard);
+    expect(port).toBe(4_600);
+  });
 });
 
 describe("docs/api.md", () => {
@@ -245,12 +264,85 @@ describe("docs/api.md", () => {
     expect(described.toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
   });
 
+  test("it has every metric of our own with its labels, and no other", async () => {
+    const section = sectionOf(api, "## Open routes");
+    const described = [...section.matchAll(/^\| `(sendoff_\w+)` \| ([^|]*)\|/gm)].map(
+      ([, name, labels = ""]) => `${name} ${[...labels.matchAll(/`(\w+)`/g)].map((match) => match[1])}`,
+    );
+    const { registry, ...metrics } = createMetrics();
+    const own = Object.values(metrics).map((metric) => {
+      const { name, labelNames } = metric as unknown as { name: string; labelNames: string[] };
+      return `${name} ${labelNames}`;
+    });
+    expect(registry.getMetricsAsArray().length).toBeGreaterThan(own.length);
+    expect(described.toSorted()).toEqual(own.toSorted());
+  });
+
   test("it has every error code with its status, and no other", () => {
     const rows = [...api.matchAll(/^\| `([a-z_]+)` \| (\d{3}) \|/gm)].map(
       (match) => `${match[1]} ${match[2]}`,
     );
     const codes = Object.entries(errorCatalogue).map(([code, { status }]) => `${code} ${status}`);
     expect(rows.toSorted()).toEqual(codes.toSorted());
+  });
+});
+
+describe("docs/guarantees.md", () => {
+  const guarantees = readFileSync(join(root, "docs/guarantees.md"), "utf8").replace(/\s+/g, " ");
+  const { graces, limits } = readConfig({});
+  const takeoverMs = constantOf("dispatch/dispatcher.ts", "takeoverMs");
+
+  test.each([
+    ["the lease's margin", `lease of timeout + ${time(leaseMarginMs)}`],
+    ["the stall allowance", `begins only while timeout + ${time(stallAllowanceMs)} of its lease are left`],
+    ["the heartbeat", `every ${time(heartbeatMs)} that it lives`],
+    ["the silence", `silent for ${time(silenceMaxMs)} is killed`],
+    ["the longest drain", `after ${time(constantOf("supervisor.ts", "drainMaxMs"))} the parent kills`],
+    ["the takeover's step", `looks every ${time(takeoverMs)} for leases in the past`],
+    ["the takeover's batch", `up to ${constantOf("outbox/takeover.ts", "batchMax")} in a look`],
+    [
+      "the takeover of a default attempt",
+      `within ${time(timeoutBounds.defaultMs + leaseMarginMs + takeoverMs)} of its claim with the default timeout`,
+    ],
+    [
+      "the takeover of the longest attempt",
+      `within ${time(timeoutBounds.maxMs + leaseMarginMs + takeoverMs)} with the longest`,
+    ],
+    ["the timeouts", `(${time(timeoutBounds.defaultMs)}, at most ${time(timeoutBounds.maxMs)})`],
+    ["the pause of the settler", `every ${time(constantOf("dispatch/settler.ts", "againMs"))} until they`],
+    ["the conversation's grace", `${time(graces.conversationMs)} after that report (\`SENDOFF_CONVERSATION`],
+    ["the call's grace", `${time(graces.callMs)} after that report (\`SENDOFF_CALL_GRACE`],
+    ["the session's time-out", `${time(graces.sessionMs)} after the last report that changed something`],
+    ["the look for deadlines", `looks every ${time(constantOf("lifecycle/deadlines.ts", "lookMs"))};`],
+    [
+      "the bounds of retries",
+      `2 to ${retryBounds.attemptsMax} attempts in all, a window of ${time(retryBounds.windowMinMs)} to ${time(retryBounds.windowMaxMs)}`,
+    ],
+    ["the endpoint's cap", `${limits.perEndpointMax} attempts in flight per endpoint`],
+    ["the process's cap", `${limits.inFlightMax.toLocaleString("en")} per process`],
+    [
+      "the connections",
+      `at most ${constantOf("dispatch/clients.ts", "connectionsPerOrigin")} connections to one origin`,
+    ],
+    ["the keep-alive", `used again within ${time(constantOf("dispatch/clients.ts", "keepAliveMs"))}`],
+  ])("it has %s as the source has it", (_what, sentence) => {
+    expect(guarantees).toContain(sentence);
+  });
+
+  test("it has the pauses between retries as the source makes them", () => {
+    const said = /With (\d+) attempts in (\d+) h, at most: ([^.]+)\./.exec(guarantees);
+    const attempts = Number(said?.[1]);
+    const retries = { attempts, windowMs: Number(said?.[2]) * 3_600_000 };
+    const pauses = Array.from({ length: attempts - 1 }, (_, index) =>
+      pauseAfter({ attempt: index + 1, retries, retryAfterMs: null }, 0),
+    );
+    expect(said?.[3]?.split(", ")).toEqual(pauses.map(time));
+    const first = { attempt: 1, retries };
+    expect(guarantees).toContain(`at most ${time(pauseAfter({ ...first, retryAfterMs: null }, 0))}, and so short`);
+    expect(guarantees).toContain("shortened at random by up to half");
+    expect(pauseAfter({ ...first, retryAfterMs: null }, 1)).toBe(pauses[0] && pauses[0] / 2);
+    const longest = pauseAfter({ ...first, retryAfterMs: 24 * 3_600_000 - 1 }, 0);
+    expect(guarantees).toContain(`counts for at most ${time(longest)}.`);
   });
 });
 
@@ -272,6 +364,47 @@ describe("every Markdown file", () => {
     expect(dead).toEqual([]);
   });
 });
+
+/** A length of time as the documents write it: in the largest unit that leaves at most 9,999 seconds a whole number. */
+function time(ms: number): string {
+  if (ms < 1_000) return `${ms} ms`;
+  if (ms % 86_400_000 === 0) return `${ms / 86_400_000} d`;
+  if (ms % 3_600_000 === 0) return `${ms / 3_600_000} h`;
+  if (ms === 300_000) return "5 min";
+  return `${(ms / 1_000).toLocaleString("en")} s`;
+}
+
+/** A number that a file of the server keeps for itself. */
+function constantOf(file: string, name: string): number {
+  const source = readFileSync(join(root, "packages/server/src", file), "utf8");
+  const value = new RegExp(`^const ${name} = ([\\d_]+);$`, "m").exec(source)?.[1];
+  if (value === undefined) throw new Error(`${file} has no number ${name}`);
+  return Number(value.replaceAll("_", ""));
+}
+
+/** The pause after an attempt that got 503, in milliseconds. */
+function pauseAfter(
+  ended: {
+    readonly attempt: number;
+    readonly retries: { readonly attempts: number; readonly windowMs: number };
+    readonly retryAfterMs: number | null;
+  },
+  random: number,
+): number {
+  const { attempt, retries, retryAfterMs } = ended;
+  const result = {
+    outcome: "rejected",
+    errorCode: "http_error",
+    failedStep: "response",
+    responseStatus: 503,
+    responseBody: null,
+    durationMs: 1,
+    retryAfterMs,
+  } as const;
+  const next = afterAttempt({ result, attempt, retries, triedForMs: 0 }, random);
+  if (next.kind !== "again") throw new Error(`attempt ${attempt} is the last`);
+  return next.afterMs;
+}
 
 const sectionOf = (markdown: string, heading: string): string =>
   markdown.split(`${heading}\n`)[1]?.split("\n## ")[0] ?? "";
