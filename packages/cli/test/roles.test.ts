@@ -127,3 +127,16 @@ describe("sendoff api and sendoff worker", () => {
     }
   });
 });
+
+describe("a PostgreSQL that does not answer", () => {
+  test("is waited for a while, and then named in a sentence", async () => {
+    const begunMs = performance.now();
+    const { code, output } = await runSendoff(["api"], {
+      ...env,
+      DATABASE_URL: "postgres://sendoff@127.0.0.1:1/sendoff",
+    });
+    expect(code).toBe(2);
+    expect(performance.now() - begunMs).toBeGreaterThan(10_000);
+    expect(output).toMatch(/^PostgreSQL could not be reached: .*ECONNREFUSED.* Check DATABASE_URL\.$/m);
+  });
+});

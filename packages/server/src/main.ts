@@ -8,7 +8,7 @@ import { type Config, readConfig } from "./config.ts";
 import { checkDurability } from "./database/durability.ts";
 import { dueChannel, listen } from "./database/listen.ts";
 import { migrate } from "./database/migrate.ts";
-import { type Connection, createPool } from "./database/pool.ts";
+import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { createApp } from "./http/app.ts";
@@ -151,6 +151,7 @@ async function prepareGround(options: StartOptions, started: Started): Promise<G
   const connection = { connectionString };
   const pool = createPool(connection, log);
   started.add(() => pool.end());
+  await waitForAnswer(pool);
   await checkDurability(pool);
   const applied = await migrate(pool);
   if (applied.length > 0) log.info({ event: "database.migrated", migrations: applied });

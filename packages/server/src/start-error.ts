@@ -1,6 +1,7 @@
 import { ConfigError } from "./config.ts";
 import { UnsafeDatabaseError } from "./database/durability.ts";
 import { EmbeddedPostgresError } from "./database/embedded/embedded.ts";
+import { isUnavailable } from "./database/pool.ts";
 import { InstallationError } from "./installation.ts";
 
 /** Sendoff cannot start, and the message says why and what to do. Any other error is a mistake of Sendoff. */
@@ -17,10 +18,7 @@ export function asStartError(error: unknown): unknown {
     return new StartError(`Something listens on port${port} already. Stop it, or set PORT to another one.`);
   }
   // Of PostgreSQL's codes, class 28 is a wrong password or user, 3D a database that does not exist.
-  if (
-    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|28|3D)/.test(code) ||
-    /timeout exceeded/.test(error.message)
-  ) {
+  if (isUnavailable(error) || /^(EAI_AGAIN|28|3D)/.test(code)) {
     return new StartError(`PostgreSQL could not be reached: ${error.message}. Check DATABASE_URL.`, {
       cause: error,
     });

@@ -33,13 +33,35 @@ export function createPool(connection: Connection, log: Logger): pg.Pool {
   return pool;
 }
 
+/** How long a start waits for a PostgreSQL that does not answer yet, and how often it asks, in milliseconds. */
+const answerWaitMs = 10_000;
+const answerPollMs = 250;
+
+/**
+ * Waits until PostgreSQL answers: it may be starting itself, or recovering from a crash.
+ *
+ * @throws the error of the last try after 10 s, or at once when it is not about being away.
+ */
+export async function waitForAnswer(pool: pg.Pool): Promise<void> {
+  const end = performance.now() + answerWaitMs;
+  for (;;) {
+    try {
+      await pool.query("SELECT 1");
+      return;
+    } catch (error) {
+      if (!isUnavailable(error) || performance.now() > end) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, answerPollMs));
+  }
+}
+
 /** Whether an error means that PostgreSQL could not be asked, rather than that it said no. */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   // Connection exceptions, shutdowns, starting up, out of connections, out of disk or memory, cancelled by time-out.
   if (/^(08|57P0[123]|53|57014)/.test(code)) return true;
-  if (/^(ECONN|EPIPE|ENOENT|ETIMEDOUT|EHOST|ENET)/.test(code)) return true;
+  if (/^(ECONN|EPIPE|ENOENT|ENOTFOUND|ETIMEDOUT|EHOST|ENET)/.test(code)) return true;
   return /Connection terminated|timeout exceeded when trying to connect|Query read timeout/i.test(
     error.message,
   );
