@@ -338,7 +338,9 @@ describe("docs/guarantees.md", () => {
     );
     expect(said?.[3]?.split(", ")).toEqual(pauses.map(time));
     const first = { attempt: 1, retries };
-    expect(guarantees).toContain(`at most ${time(pauseAfter({ ...first, retryAfterMs: null }, 0))}, and so short`);
+    expect(guarantees).toContain(
+      `at most ${time(pauseAfter({ ...first, retryAfterMs: null }, 0))}, and so short`,
+    );
     expect(guarantees).toContain("shortened at random by up to half");
     expect(pauseAfter({ ...first, retryAfterMs: null }, 1)).toBe(pauses[0] && pauses[0] / 2);
     const longest = pauseAfter({ ...first, retryAfterMs: 24 * 3_600_000 - 1 }, 0);
@@ -365,12 +367,12 @@ describe("every Markdown file", () => {
   });
 });
 
-/** A length of time as the documents write it: in the largest unit that leaves at most 9,999 seconds a whole number. */
+/** A length of time as the documents write it: in the largest unit of which it is a whole number, or in seconds. */
 function time(ms: number): string {
   if (ms < 1_000) return `${ms} ms`;
   if (ms % 86_400_000 === 0) return `${ms / 86_400_000} d`;
   if (ms % 3_600_000 === 0) return `${ms / 3_600_000} h`;
-  if (ms === 300_000) return "5 min";
+  if (ms % 60_000 === 0) return `${ms / 60_000} min`;
   return `${(ms / 1_000).toLocaleString("en")} s`;
 }
 
