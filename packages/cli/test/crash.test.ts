@@ -143,7 +143,7 @@ describe("kill -9 in the middle", () => {
         const { rowCount } = await database.pool.query("SELECT FROM deliveries");
         return rowCount === 0;
       },
-      30_000,
+      60_000,
     );
 
     const owed = acknowledged.flatMap(({ sessionId, events }) =>
@@ -175,7 +175,7 @@ describe("kill -9 in the middle", () => {
       expect(row, row.key).toMatchObject({ settled_as: "unknown", attempts: 1 });
       expect(row.key).toContain("session.finalized");
     }
-  }, 60_000);
+  }, 120_000);
 
   test("SIGTERM cuts no attempt: what is under way ends and is logged before the process does", async () => {
     sink = await startSink((response) => setTimeout(() => response.end(), 400));

@@ -167,3 +167,25 @@ async function pointAtInspector(
   // The one endpoint that is ours: plain http is right for it, wherever this process listens.
   await updateAgent(pool, sealer, "all", projectId, { postSessionWebhook }, kept);
 }
+
+/** Leaves for workers in other processes where the API is reached. */
+export async function storePublicUrl(pool: pg.Pool, publicUrl: string): Promise<void> {
+  await pool.query("UPDATE installation SET public_url = $1", [publicUrl]);
+}
+
+/**
+ * Where the API is reached, as it has told the database.
+ *
+ * @throws Error while no API has started on this database.
+ */
+export async function readPublicUrl(pool: pg.Pool): Promise<string> {
+  const { rows } = await pool.query<{ publicUrl: string | null }>({
+    name: "public-url",
+    text: `SELECT public_url AS "publicUrl" FROM installation`,
+  });
+  const publicUrl = rows[0]?.publicUrl ?? null;
+  if (publicUrl === null) {
+    throw new Error("No API has told where it is reached. Start one, or set SENDOFF_PUBLIC_URL.");
+  }
+  return publicUrl;
+}

@@ -22,7 +22,13 @@ import { recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
-import { loadSecretKey, openSealer, prepareFirstProject } from "./installation.ts";
+import {
+  loadSecretKey,
+  openSealer,
+  prepareFirstProject,
+  readPublicUrl,
+  storePublicUrl,
+} from "./installation.ts";
 import { type Applied, createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import type { Report } from "./lifecycle/session.ts";
@@ -95,8 +101,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const ground = await prepareGround(options, started);
   const { config, log } = ground;
   const server = await openHttp(ground, options.role);
-  const apiUrl = config.publicUrl ?? (server === null ? "" : localUrl(server.http));
-  const links = createRecordingLinks(apiUrl, ground.secretKey, systemClock);
+  const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
+  const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
+  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock);
   const wakeTo: { wake: (lanes?: readonly Lane[]) => void } = { wake: () => {} };
   const intake = createReportIntake({
     pool: ground.pool,
@@ -116,7 +123,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     ground.ending.draining = true;
   });
   const start =
-    options.role === "worker"
+    apiUrl === null || options.role === "worker"
       ? null
       : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
   server?.answerWith(
@@ -127,7 +134,8 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       routes: routesOf(ground, options.role, intake, links),
     }),
   );
-  log.info({ event: "sendoff.started", version, role: options.role, apiUrl, pid: process.pid });
+  const address = server === null ? null : localUrl(server.http);
+  log.info({ event: "sendoff.started", version, role: options.role, address, pid: process.pid });
   return {
     start,
     startPath: join(config.dataFolder, "start.json"),
@@ -197,6 +205,18 @@ async function openHttp(
       app = next;
     },
   };
+}
+
+/** Where others reach the API: as it is set, or where it listens. null: a worker alone, which asks the database. */
+async function publicUrlOf(
+  { config, pool }: Ground,
+  role: Role,
+  http: Server | null,
+): Promise<string | null> {
+  if (role === "worker" || http === null) return config.publicUrl;
+  const url = config.publicUrl ?? localUrl(http);
+  await storePublicUrl(pool, url);
+  return url;
 }
 
 /** Deadlines and deliveries: what a worker does. */

@@ -142,7 +142,8 @@ describe("when PostgreSQL does not answer", () => {
     const report = intake.apply(projectId, "gone", conversationEnded());
     const outcome = expect(report).rejects.toMatchObject({ code: "database_unavailable", status: 503 });
     for (let killed = 0; killed === 0; ) {
-      const { rowCount } = await blocker.query(
+      // Not on the blocking connection: within a transaction what it sees of others stands still.
+      const { rowCount } = await pool.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%sessions%'`,
       );

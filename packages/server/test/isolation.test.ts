@@ -78,6 +78,33 @@ describe("isolation", () => {
     expect(most).toBeGreaterThanOrEqual(2);
   });
 
+  test("the cap holds also while lanes go on: three events of each call, many calls at once", async () => {
+    let open = 0;
+    let most = 0;
+    const sink = await newSink((response) => {
+      open += 1;
+      most = Math.max(most, open);
+      setTimeout(() => {
+        open -= 1;
+        response.end();
+      }, 10);
+    });
+    const project = await projectAt(sink, { events: ["session.ended", "call.ended", "session.finalized"] });
+    const calls = reports(100, "lanes").flatMap((report) => [
+      { ...report, channel: "call" },
+      {
+        type: "call-ended",
+        sessionId: (report as { sessionId: string }).sessionId,
+        callStatus: "userHangup",
+        callDuration: 1,
+      },
+    ]);
+    await server.api("POST", `/v1/projects/${project.id}/reports`, calls, project.key);
+    await sink.arrived(300);
+    expect(most).toBeLessThanOrEqual(8);
+    expect(most).toBeGreaterThanOrEqual(2);
+  });
+
   test("endpoints that never answer leave room for the others, however many they are and however much they are owed", async () => {
     const hole = await newSink(() => {});
     const holes = await Promise.all(

@@ -5,7 +5,7 @@ import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
 import { type Claim, claimDue as claimKind } from "../src/outbox/claim.ts";
-import type { Lane } from "../src/outbox/lane.ts";
+import { bringUp, type Lane } from "../src/outbox/lane.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
 import { settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
@@ -42,10 +42,10 @@ const recordingFailed: Report = { type: "recording-processed", success: false, o
 
 const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 
-/** Claims first attempts with room for all of them, and the lanes that were freed. */
-async function claimDue(worker: string, limit: number, lanes: Lane[] = []): Promise<Claim[]> {
+/** Claims first attempts with room for all of them. */
+async function claimDue(worker: string, limit: number): Promise<Claim[]> {
   const room = { limit, perEndpoint: 1_000, afterEndpoint: "" };
-  return (await claimKind(database.pool, worker, "first", room, lanes)).claims;
+  return (await claimKind(database.pool, worker, "first", room)).claims;
 }
 
 /** Claims retries. */
@@ -156,13 +156,18 @@ describe("claiming", () => {
     // As if that settled in a commit that had not seen them: the row is gone and nothing was made due.
     await database.pool.query("DELETE FROM deliveries WHERE delivery_id = $1", [first[0]?.deliveryId]);
     expect(await claimDue(workerA, 10)).toEqual([]);
-    const found = await claimDue(workerA, 10, lanesOf(first));
-    expect(events(found)).toEqual(["call.ended"]);
     const { rows } = await database.pool.query(
       "SELECT extract(epoch FROM due_at - now()) AS seconds FROM deliveries WHERE state = 'pending'",
     );
-    expect(Number(rows[0].seconds)).toBeGreaterThan(1);
-    expect(Number(rows[0].seconds)).toBeLessThan(16);
+    for (const { seconds } of rows) {
+      expect(Number(seconds)).toBeGreaterThan(1);
+      expect(Number(seconds)).toBeLessThan(16);
+    }
+    await bringUp(database.pool, lanesOf(first));
+    expect(events(await claimDue(workerA, 10))).toEqual(["call.ended"]);
+    // The one behind it waits for it still.
+    await bringUp(database.pool, lanesOf(first));
+    expect(await claimDue(workerA, 10)).toEqual([]);
   });
 
   test("many workers at once never get the same delivery", async () => {
@@ -216,8 +221,8 @@ describe("taking over from a worker that died", () => {
     const { rows } = await database.pool.query(
       "SELECT extract(epoch FROM lease_until - clock_timestamp()) AS left FROM deliveries",
     );
-    expect(Number(rows[0].left)).toBeGreaterThan(14);
-    expect(Number(rows[0].left)).toBeLessThanOrEqual(15);
+    expect(Number(rows[0].left)).toBeGreaterThan(13.5);
+    expect(Number(rows[0].left)).toBeLessThanOrEqual(14.5);
   });
 
   test("session.ended is due again with the same webhook-id, once; the lane waits for it", async () => {
@@ -237,12 +242,13 @@ describe("taking over from a worker that died", () => {
     await endLeases();
     // A third POST is never made: what is lost twice is unknown.
     const taken = await takeOver(database.pool);
+    await bringUp(database.pool, taken.lanes);
     expect(taken).toMatchObject({ unknown: 1, again: 0 });
     expect(await logs()).toEqual([
       { event: "session.ended", attempt: 1, trigger: "live", outcome: "unknown", settled_as: null },
       { event: "session.ended", attempt: 2, trigger: "retry", outcome: "unknown", settled_as: "unknown" },
     ]);
-    expect(events(await claimDue(workerB, 10, taken.lanes))).toEqual(["call.ended"]);
+    expect(events(await claimDue(workerB, 10))).toEqual(["call.ended"]);
   });
 
   test("session.finalized settles as unknown and is not sent again", async () => {

@@ -35,7 +35,7 @@ export async function composeAttempt(
     parts.sealer.open(secretSeal(claim.endpointId), claim.secretSealed),
   ]);
   const headers = JSON.parse(headersText) as EndpointHeader[];
-  const link = claim.recordingObjectKey === null ? null : parts.links.mint(claim.recordingObjectKey);
+  const link = claim.recordingObjectKey === null ? null : await parts.links.mint(claim.recordingObjectKey);
   const body = link === null ? claim.payload : withRecordingUrl(claim.payload, link.url);
   const timestamp = Math.floor(parts.clock.wallMs() / 1_000);
   return {

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { type Claim, claimDue, leaseMarginMs, stallAllowanceMs } from "../outbox/claim.ts";
-import type { Lane } from "../outbox/lane.ts";
+import { bringUp, type Lane } from "../outbox/lane.ts";
 import { release } from "../outbox/release.ts";
 import { blockedResult, cancelledResult } from "../outbox/result.ts";
 import { afterAttempt } from "../outbox/retry.ts";
@@ -52,7 +52,7 @@ const claimMax = 200;
 /** How often the tables are asked without any hint, in milliseconds. Polling is the truth. */
 const pollMs = 250;
 /** How often dead workers are looked for, in milliseconds. */
-const takeoverMs = 1_000;
+const takeoverMs = 500;
 /** Retries may take so much of the process's room, so that a crowd of them leaves room for first attempts. */
 const retryShare = 0.5;
 /**
@@ -64,20 +64,20 @@ const shareOfFree = 1 / 16;
 export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const { pool, log, clock, workerId, metrics, limits } = parts;
   const inFlight = { first: 0, again: 0 };
-  let freed: Lane[] = [];
+  let lanes: Lane[] = [];
   let claiming: Promise<void> | null = null;
   let wakeAgain = false;
   let draining = false;
   let whenIdle: (() => void) | undefined;
   const total = (): number => inFlight.first + inFlight.again;
-  const settler = createSettler(parts, (lanes) => {
-    wake(lanes);
+  const settler = createSettler(parts, () => {
+    wake();
     if (total() === 0 && settler.idle()) whenIdle?.();
   });
 
-  const wake = (lanes: readonly Lane[] = []): void => {
+  const wake = (more: readonly Lane[] = []): void => {
     if (draining) return;
-    if (lanes.length > 0) freed = freed.concat(lanes);
+    if (more.length > 0) lanes = lanes.concat(more);
     if (claiming !== null) {
       // The claim under way may have looked already: look once more.
       wakeAgain = true;
@@ -95,6 +95,9 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   /** Claims until nothing is due or nothing more has room. First attempts come first, retries have a room of their own. */
   const claimAll = async (): Promise<void> => {
+    const named = lanes;
+    lanes = [];
+    if (named.length > 0) await bringUp(pool, named);
     await claimKind("first", limits.inFlightMax);
     await claimKind("again", Math.ceil(limits.inFlightMax * retryShare));
   };
@@ -105,7 +108,6 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
       const free = Math.min(roomMax - inFlight[kind], limits.inFlightMax - total());
       // A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5).
       if (draining || free <= 0 || settler.stuck()) return;
-      const lanes = kind === "first" ? freed.splice(0, claimMax) : [];
       const room = {
         limit: Math.min(claimMax, free),
         perEndpoint: Math.max(1, Math.min(limits.perEndpointMax, Math.floor(free * shareOfFree))),
@@ -113,24 +115,21 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
       };
       // Taken before the statement, so that our idea of the lease ends before the database's.
       const askedMs = clock.monotonicMs();
-      const { claims, lastEndpoint } = await claimDue(pool, workerId, kind, room, lanes).catch(
-        (error: unknown) => {
-          freed = lanes.concat(freed);
-          throw error;
-        },
-      );
+      const { claims, lastEndpoint } = await claimDue(pool, workerId, kind, room);
       for (const claim of claims) void attempt(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
       afterEndpoint = lastEndpoint ?? "";
-      const more = claims.length > 0 || lastEndpoint !== null || (kind === "first" && freed.length > 0);
-      if (!more) return;
+      if (claims.length === 0 && lastEndpoint === null) return;
     }
   };
 
   const attempt = async (kind: "first" | "again", claim: Claim, leaseEndsMs: number): Promise<void> => {
     inFlight[kind] += 1;
     metrics.inFlight.set(total());
-    const mayBegin = (): boolean => leaseEndsMs - clock.monotonicMs() >= claim.timeoutMs + stallAllowanceMs;
     const startedMs = clock.monotonicMs();
+    const endsByMs = startedMs + claim.timeoutMs;
+    // An attempt ends by its own deadline; that must be so long before the lease's end, and not have passed already.
+    const mayBegin = (): boolean =>
+      leaseEndsMs - endsByMs >= stallAllowanceMs && clock.monotonicMs() < endsByMs;
     const settlement = await attemptClaim(parts, claim, mayBegin, startedMs);
     inFlight[kind] -= 1;
     metrics.inFlight.set(total());
@@ -149,12 +148,14 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   const lookForDead = async (): Promise<void> => {
     try {
-      const { unknown, again, lanes } = await takeOver(pool);
+      const { unknown, again, lanes: freed, more } = await takeOver(pool);
       if (unknown + again === 0) return;
       metrics.takenOver.inc({ result: "unknown" }, unknown);
       metrics.takenOver.inc({ result: "again" }, again);
+      metrics.settled.inc({ state: "unknown" }, unknown);
       log.warn({ event: "delivery.taken_over", unknown, again });
-      wake(lanes);
+      wake(freed);
+      if (more && !draining) await lookForDead();
     } catch (error) {
       log.error({ event: "delivery.takeover_failed", reason: reasonOf(error) });
     }

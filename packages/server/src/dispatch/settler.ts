@@ -2,7 +2,6 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Lane } from "../outbox/lane.ts";
 import { type Settlement, settle } from "../outbox/settle.ts";
 
 /** Stores outcomes in batches, and tries until each is stored or its claim has ended. */
@@ -39,8 +38,8 @@ export interface SettlerParts {
   readonly workerId: string;
 }
 
-/** @param onSettled called after each commit with the lanes that it freed, and when nothing waits any more. */
-export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly Lane[]) => void): Settler {
+/** @param onSettled called after each commit, which may have made the next of a lane due, and when nothing waits any more. */
+export function createSettler(parts: SettlerParts, onSettled: () => void): Settler {
   let waiting: Unsettled[] = [];
   let settling: Promise<void> | null = null;
   let window: NodeJS.Timeout | undefined;
@@ -52,7 +51,7 @@ export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly L
     settling ??= settleAll().finally(() => {
       settling = null;
       if (waiting.length > 0) flush();
-      else onSettled([]);
+      else onSettled();
     });
   };
 
@@ -68,7 +67,7 @@ export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly L
         );
         failing = false;
         tell(parts, batch, stored);
-        onSettled(batch.flatMap(({ settlement }) => lanesFreedBy(settlement)));
+        onSettled();
       } catch (error) {
         failing = true;
         await keep(batch, error);
@@ -94,12 +93,6 @@ export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly L
     idle: () => waiting.length === 0 && settling === null,
     stuck: () => failing || waiting.length > waitingMax,
   };
-}
-
-/** The lane goes on when a delivery of it has settled, unless that was its last. */
-function lanesFreedBy({ claim, next }: Settlement): Lane[] {
-  const goesOn = claim.inLane && claim.event !== "session.finalized" && next.kind === "settled";
-  return goesOn ? [{ sessionKey: claim.sessionKey, endpointId: claim.endpointId }] : [];
 }
 
 function tell(

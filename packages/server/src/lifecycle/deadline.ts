@@ -33,7 +33,7 @@ type Passed =
  * Says itself what has not been reported by the deadline: the conversation ended where the last progress left it, the
  * call with status `unknown`. Nothing, when the deadline has moved on or another process was first.
  */
-export function passDeadline(session: Session, now: Date): Passed {
+export function passDeadline(session: Session, now: Date, graces: Graces): Passed {
   if (session.deadlineAt === null || session.deadlineAt > now) return { kind: "duplicate", session };
   const events: EventName[] = [];
   let next = session;
@@ -48,15 +48,18 @@ export function passDeadline(session: Session, now: Date): Passed {
       callReportedAt: now,
       callEndedBy: "deadline",
       callStatus: "unknown",
-      callDuration: measuredDuration(session, now),
+      callDuration: measuredDuration(session, session.deadlineAt, graces),
     };
     events.push("call.ended");
   }
   return { kind: "changed", session: next, events };
 }
 
-/** Whole seconds from the session's beginning to the end of its conversation, as far as it is known. */
-function measuredDuration(session: Session, now: Date): number {
-  const end = session.conversationEndedAt ?? session.conversationReportedAt ?? now;
+/** Whole seconds from the session's beginning to the end of its conversation, or else to its last report. */
+function measuredDuration(session: Session, deadlineAt: Date, graces: Graces): number {
+  const end =
+    session.conversationEndedAt ??
+    session.conversationReportedAt ??
+    new Date(deadlineAt.getTime() - graces.sessionMs);
   return Math.max(0, Math.round((end.getTime() - session.createdAt.getTime()) / 1_000));
 }

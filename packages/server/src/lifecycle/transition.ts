@@ -73,13 +73,13 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
  * @param now the moment of the decision by the database's clock; it becomes the timestamp of the emitted events.
  */
 export function transition(session: Session, report: Report, now: Date, graces: Graces): Decision {
-  const decision = decide(session, report, now);
+  const decision = decide(session, report, now, graces);
   if (decision.kind !== "changed" || decision.late) return decision;
   const finalized = withFinalized(decision.session, decision.events, now);
   return { ...finalized, session: withDeadline(finalized.session, now, graces) };
 }
 
-function decide(session: Session, report: Report, now: Date): Decision {
+function decide(session: Session, report: Report, now: Date, graces: Graces): Decision {
   switch (report.type) {
     case "created":
       return create(session, report, now);
@@ -92,7 +92,7 @@ function decide(session: Session, report: Report, now: Date): Decision {
     case "recording-processed":
       return processRecording(session, report, now);
     case "deadline":
-      return passDeadline(session, now);
+      return passDeadline(session, now, graces);
   }
 }
 
@@ -217,7 +217,8 @@ const endedByNobody = (session: Session, now: Date): Session => ({
 
 function processRecording(session: Session, report: ReportOf<"recording-processed">, now: Date): Decision {
   const conflict = channelConflict(session, "call", "its recording was processed");
-  if (conflict !== null) return conflict;
+  // A channel that a deadline assumed contradicts nobody: the recording's event is still due.
+  if (conflict !== null && !session.channelAssumed) return conflict;
   if (session.recordingReportedAt !== null) {
     const same =
       session.recordingSuccess === report.success &&
@@ -228,7 +229,7 @@ function processRecording(session: Session, report: ReportOf<"recording-processe
   return changed(
     {
       ...session,
-      channel: "call",
+      channel: session.channelAssumed ? session.channel : "call",
       recordingReportedAt: now,
       recordingSuccess: report.success,
       recordingObjectKey: report.objectKey,

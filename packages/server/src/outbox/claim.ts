@@ -1,7 +1,6 @@
 import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
 import { blockedAgain } from "./append.ts";
-import type { Lane } from "./lane.ts";
 
 /** Retries that an endpoint has opted in to. */
 export interface RetryTerms {
@@ -59,13 +58,14 @@ export interface Claimed {
 
 /**
  * How much longer than the attempt's own deadline a claim lasts: time to begin it and to store the outcome. With the
- * default timeout of 10 s a dead worker's deliveries are taken over within the 15 s of behaviour, section 4.
+ * default timeout of 10 s a dead worker's deliveries are taken over within the 15 s of behaviour, section 4: twice a second
+ * somebody looks for them.
  */
-export const leaseMarginMs = 5_000;
+export const leaseMarginMs = 4_500;
 
 /**
- * So much of the margin must be left when an attempt begins, in milliseconds: a process that is stopped the moment after
- * is killed before its lease ends (supervisor-messages.ts), and its sockets with it.
+ * So much of the lease must be left when an attempt ends by its own deadline, in milliseconds: a process that is stopped
+ * in the midst of it is killed before its lease ends (supervisor-messages.ts), and its sockets with it.
  */
 export const stallAllowanceMs = 3_500;
 
@@ -85,8 +85,7 @@ const freeForAgain = "least(greatest($3::int / 4, 1) - busy.again, $3::int - bus
  * of this moment. Endpoints with something due are visited in turn by steps over the index, so the cost of a claim does
  * not grow with anybody's backlog. In a lane only the earliest unsettled delivery can be claimed: settled ones are gone
  * from the table, so an earlier row is an unsettled one. One that is not the earliest is put off, so that no claim
- * stumbles over it again and again; the settling of the one before it makes it due. Lanes that were freed just now may
- * be named as well ($6, $7): a report that was committed while its lane's last delivery settled was seen by neither.
+ * stumbles over it again and again; the settling of the one before it makes it due.
  */
 const claimSql = (kind: "first" | "again"): string => {
   const waiting = (table: string): string =>
@@ -118,19 +117,9 @@ const claimSql = (kind: "first" | "again"): string => {
       ORDER BY pending.due_at, pending.delivery_id LIMIT greatest(room.free, 0)
       FOR UPDATE SKIP LOCKED) AS taken
     LIMIT $2
-  ), freed AS (
-    SELECT successor.delivery_id, successor.session_key, successor.endpoint_id, true AS in_lane
-    FROM unnest($6::bigint[], $7::uuid[]) AS lane (session_key, endpoint_id)
-    CROSS JOIN LATERAL (
-      SELECT deliveries.* FROM deliveries
-      WHERE deliveries.in_lane AND deliveries.session_key = lane.session_key
-        AND deliveries.endpoint_id = lane.endpoint_id
-      ORDER BY deliveries.delivery_id LIMIT 1
-      FOR UPDATE SKIP LOCKED) AS successor
-    WHERE ${waiting("successor")}
   ), examined AS (
     SELECT candidate.delivery_id, earlier.deliveries AS blockers, earlier.lease_until
-    FROM (SELECT * FROM due UNION SELECT * FROM freed) AS candidate
+    FROM due AS candidate
     CROSS JOIN LATERAL (
       SELECT count(*) AS deliveries, max(before.lease_until) AS lease_until FROM deliveries AS before
       WHERE candidate.in_lane AND before.in_lane AND before.session_key = candidate.session_key
@@ -188,27 +177,17 @@ type Row = Omit<Claim, "retries" | "deliveryId"> & {
  * Claims deliveries that are due, within the room, from one endpoint after the other.
  *
  * @param kind first attempts, or retries.
- * @param lanes lanes whose earliest delivery may have become due just now.
  */
 export async function claimDue(
   pool: pg.Pool,
   workerId: string,
   kind: "first" | "again",
   room: ClaimRoom,
-  lanes: readonly Lane[] = [],
 ): Promise<Claimed> {
   const { rows } = await pool.query<Row>({
     name: `delivery-claim-${kind}`,
     text: kind === "first" ? firstSql : againSql,
-    values: [
-      workerId,
-      room.limit,
-      room.perEndpoint,
-      room.afterEndpoint || beforeAll,
-      leaseMarginMs,
-      lanes.map((lane) => lane.sessionKey),
-      lanes.map((lane) => lane.endpointId),
-    ],
+    values: [workerId, room.limit, room.perEndpoint, room.afterEndpoint || beforeAll, leaseMarginMs],
   });
   const visit = rows[0];
   return {

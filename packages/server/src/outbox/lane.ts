@@ -1,3 +1,5 @@
+import type pg from "pg";
+
 /** The deliveries of one session to one endpoint, in order. Behaviour, section 1. */
 export interface Lane {
   readonly sessionKey: number;
@@ -9,5 +11,30 @@ export function parseLanes(payload: string): Lane[] {
   return payload.split(",").flatMap((text) => {
     const [sessionKey, endpointId] = text.split(" ");
     return endpointId === undefined ? [] : [{ sessionKey: Number(sessionKey), endpointId }];
+  });
+}
+
+// The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
+// neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that
+// found its lane taken looks once more afterwards; of the two commits one is the later, and what follows it sees both.
+const bringUpSql = `
+  UPDATE deliveries SET due_at = now()
+  FROM (
+    SELECT earliest.delivery_id
+    FROM unnest($1::bigint[], $2::uuid[]) AS lane (session_key, endpoint_id)
+    CROSS JOIN LATERAL (
+      SELECT * FROM deliveries
+      WHERE deliveries.in_lane AND deliveries.session_key = lane.session_key
+        AND deliveries.endpoint_id = lane.endpoint_id
+      ORDER BY deliveries.delivery_id LIMIT 1) AS earliest
+    WHERE earliest.state = 'pending' AND earliest.attempts = 0 AND earliest.due_at > now()) AS free
+  WHERE deliveries.delivery_id = free.delivery_id AND deliveries.state = 'pending'`;
+
+/** Makes the earliest delivery of each lane due, where nothing is before it any more. */
+export async function bringUp(pool: pg.Pool, lanes: readonly Lane[]): Promise<void> {
+  await pool.query({
+    name: "lane-bring-up",
+    text: bringUpSql,
+    values: [lanes.map((lane) => lane.sessionKey), lanes.map((lane) => lane.endpointId)],
   });
 }

@@ -10,6 +10,8 @@ export interface TakenOver {
   readonly again: number;
   /** Lanes whose next delivery may be due now. */
   readonly lanes: Lane[];
+  /** There may be more than one statement takes over. */
+  readonly more: boolean;
 }
 
 /** Most deliveries that one statement takes over. */
@@ -62,6 +64,7 @@ export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
   return {
     unknown,
     again: rows.length - unknown,
+    more: rows.length === batchMax,
     lanes: rows.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId })),
   };
 }

@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 /** Short-lived links to a call's audio (behaviour, section 8). */
 export interface RecordingLinks {
   /** A link that is valid from now on. `shownUrl` is the same without what makes it work, for logs. */
-  mint(objectKey: string): { readonly url: string; readonly shownUrl: string };
+  mint(objectKey: string): Promise<{ readonly url: string; readonly shownUrl: string }>;
   /** Why a link does not work, or null when it does. */
   refuse(objectKey: string, expires: string, signature: string): "expired" | "changed" | null;
 }
@@ -12,16 +12,20 @@ export interface RecordingLinks {
 /** How long a link works, in milliseconds. Source: seed, "valid for ~15 minutes". */
 const linkLifeMs = 15 * 60 * 1_000;
 
-/** @param baseUrl where this installation is reached, without a slash at the end. */
-export function createRecordingLinks(baseUrl: string, secretKey: Buffer, clock: Clock): RecordingLinks {
+/** @param publicUrl tells where this installation is reached, without a slash at the end. */
+export function createRecordingLinks(
+  publicUrl: () => Promise<string>,
+  secretKey: Buffer,
+  clock: Clock,
+): RecordingLinks {
   // A key of its own for this one use, derived from the installation's.
   const linkKey = createHmac("sha256", secretKey).update("sendoff recording links").digest();
   const signatureOf = (objectKey: string, expires: string): string =>
     createHmac("sha256", linkKey).update(`${expires}\n${objectKey}`).digest("base64url");
   return {
-    mint(objectKey) {
+    async mint(objectKey) {
       const path = objectKey.split("/").map(encodeURIComponent).join("/");
-      const shownUrl = `${baseUrl}/recordings/${path}`;
+      const shownUrl = `${await publicUrl()}/recordings/${path}`;
       const expires = String(Math.floor((clock.wallMs() + linkLifeMs) / 1_000));
       return { url: `${shownUrl}?expires=${expires}&signature=${signatureOf(objectKey, expires)}`, shownUrl };
     },

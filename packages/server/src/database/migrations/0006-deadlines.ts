@@ -19,6 +19,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       deadline_at = CASE WHEN finalized_at IS NULL THEN now() + interval '6 hours' END`.execute(db);
   await sql`
     ALTER TABLE sessions
+      DROP CONSTRAINT recording_is_whole,
+      ADD CONSTRAINT recording_is_whole CHECK (
+        (recording_reported_at IS NULL) = (recording_success IS NULL)
+        AND (recording_object_key IS NOT NULL) = (recording_success IS TRUE)
+        AND (recording_error IS NULL OR recording_success IS FALSE)
+        AND (recording_reported_at IS NULL OR channel = 'call' OR channel_assumed)),
       DROP CONSTRAINT sessions_conversation_ended_by_check,
       ADD CONSTRAINT sessions_conversation_ended_by_check
         CHECK (conversation_ended_by IN ('runtime', 'sendoff', 'deadline')),

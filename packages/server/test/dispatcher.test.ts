@@ -1,0 +1,129 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { buildConnector, Pool } from "undici";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { type Sink, startSink } from "../../../test/sink.ts";
+import { until } from "../../../test/until.ts";
+import { systemClock } from "../src/clock.ts";
+import { createClients } from "../src/dispatch/clients.ts";
+import { createDispatcher, type Dispatcher, type DispatcherParts } from "../src/dispatch/dispatcher.ts";
+import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import { createLog } from "../src/log.ts";
+import { createMetrics } from "../src/metrics.ts";
+import { createRecordingLinks } from "../src/recordings/links.ts";
+import { createSealer } from "../src/secrets/seal.ts";
+import { updateAgent } from "../src/tenancy/agents.ts";
+import { createProject } from "../src/tenancy/projects.ts";
+
+// The dispatcher with a clock or connections that a test decides on; sockets and PostgreSQL are real.
+
+const log = createLog("silent");
+const key = randomBytes(32);
+const sealer = createSealer(key);
+let database: TestDatabase;
+let sink: Sink;
+let intake: ReportIntake;
+let projectId: string;
+let dispatcher: Dispatcher | null = null;
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  sink = await startSink();
+  const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
+  intake = createReportIntake({
+    pool: database.pool,
+    log,
+    graces,
+    onOwed: (lanes) => dispatcher?.wake(lanes),
+  });
+  projectId = (await createProject(database.pool, "p")).id;
+  const postSessionWebhook = {
+    url: sink.url,
+    events: ["session.ended" as const],
+    delivery: { timeout: "8s" },
+  };
+  await updateAgent(database.pool, sealer, "loopback", projectId, { postSessionWebhook }, new Map());
+});
+afterEach(async () => {
+  await dispatcher?.drain();
+  dispatcher = null;
+  await sink.close();
+  await database.drop();
+});
+
+function start(more: Partial<DispatcherParts>): void {
+  dispatcher = createDispatcher({
+    pool: database.pool,
+    log,
+    sealer,
+    metrics: createMetrics(),
+    clock: systemClock,
+    clients: createClients(),
+    links: createRecordingLinks(async () => "http://127.0.0.1", key, systemClock),
+    limits: { inFlightMax: 1_024, perEndpointMax: 32 },
+    workerId: randomUUID(),
+    userAgent: "Sendoff/test",
+    ...more,
+  });
+}
+
+const report = (sessionId: string) =>
+  intake.apply(projectId, sessionId, {
+    type: "conversation-ended",
+    channel: "text",
+    currentNodeId: "closing",
+    messagesCount: 1,
+    extractedVariables: "{}",
+    endedAt: null,
+  });
+
+async function logs(): Promise<Array<Record<string, unknown>>> {
+  const { rows } = await database.pool.query(
+    "SELECT outcome, attempt, duration_ms FROM webhook_logs ORDER BY log_id",
+  );
+  return rows;
+}
+
+describe("a connection that takes its time", () => {
+  test("counts as part of the attempt: what is within the timeout is sent on it, at once", async () => {
+    const connect = buildConnector({});
+    const slowly: buildConnector.connector = (options, callback) => {
+      setTimeout(() => connect(options, callback), 2_000);
+    };
+    const pool = new Pool(new URL(sink.url).origin, { connect: slowly });
+    start({ clients: { for: () => pool, close: () => pool.close() } });
+    await report("slow");
+    await until("the attempt is logged", async () => (await logs()).length > 0);
+    expect(await logs()).toMatchObject([{ outcome: "delivered", attempt: 1 }]);
+    expect((await logs())[0]?.duration_ms).toBeGreaterThan(1_900);
+    await pool.close();
+  });
+});
+
+describe("a process that was stopped and goes on", () => {
+  test("writes nothing for a claim that has too little of its lease left, and gives it back", async () => {
+    // A clock that jumps while a claim is on its way, as it does for a process that is stopped at that moment.
+    let jumpMs = 0;
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + jumpMs };
+    const blocker = await database.pool.connect();
+    await report("stopped");
+    await blocker.query("BEGIN; LOCK TABLE endpoints IN ACCESS EXCLUSIVE MODE");
+    start({ clock });
+    await until("a claim waits", async () => {
+      // Not on the blocking connection: within a transaction what it sees of others stands still.
+      const { rows } = await database.pool.query(
+        `SELECT count(*) AS n FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%visited%'`,
+      );
+      return rows[0].n > 0;
+    });
+    jumpMs = 2_000;
+    await blocker.query("ROLLBACK");
+    blocker.release();
+    await sink.arrived(1);
+    await until("the attempt is logged", async () => (await logs()).length > 0);
+    // It was claimed twice and sent once: what was given back does not count as an attempt.
+    expect(await logs()).toMatchObject([{ outcome: "delivered", attempt: 1 }]);
+    expect(sink.received.length).toBe(1);
+  });
+});
