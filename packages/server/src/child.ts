@@ -18,6 +18,7 @@ async function begin(role: Role, connectionString: string | null): Promise<void>
       role,
       env: process.env,
       pid: process.ppid,
+      logTo: process.stdout,
       ...(connectionString === null ? {} : { connectionString }),
     });
     tell({ type: "ready", start: running.start, startPath: running.startPath });
@@ -43,6 +44,9 @@ process.on("message", (message: ToChild) => {
   if (message.type === "begin") void begin(message.role, message.connectionString);
   else void end();
 });
+// Nobody reads what is said here any more: the parent is gone. The channel may tell so too late, or never, to a process
+// that is busy saying things.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(1));
 // As sudden as the parent's end: what was under way is taken over by lease, as after any death.
 process.on("disconnect", () => process.exit(1));
 // Ctrl-C in a terminal reaches parent and child; the parent says what is to be done.

@@ -126,6 +126,8 @@ class Child {
   #process: ChildProcess | null = null;
   #connection: string | null = null;
   #port: string | undefined;
+  /** Whether one has ever been ready: until then a failure is the start's. */
+  #startedOnce = false;
   #stopping = false;
   #pauseMs = pauseMinMs;
   #again: NodeJS.Timeout | undefined;
@@ -138,6 +140,7 @@ class Child {
   /** Starts it for the first time. */
   async start(): Promise<Ready> {
     const ready = await this.#fork();
+    this.#startedOnce = true;
     // With PORT=0 the next one must listen where this one did.
     if (ready.start !== null) this.#port = new URL(ready.start.apiUrl).port || this.#options.env.PORT;
     return ready;
@@ -168,20 +171,18 @@ class Child {
         ...(this.#port === undefined ? {} : { PORT: this.#port }),
       } as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
-      execArgv: ["--max-semi-space-size=64"],
+      // Short-lived objects by the batch: a larger young generation saves a tenth of the time (performance, design, 6).
+      // There are up to three of these in memory, so more would cost more than it saves.
+      execArgv: ["--max-semi-space-size=32"],
     });
     this.#process = child;
     forwardLines(child, this.#options.onLog);
     const beganMs = performance.now();
     return new Promise<Ready>((resolve, reject) => {
       const watch = watchOver(child);
-      let ready = false;
       child.on("message", (message: FromChild) => {
         watch.heard();
-        if (message.type === "ready") {
-          ready = true;
-          resolve(message);
-        }
+        if (message.type === "ready") resolve(message);
         if (message.type === "failed") {
           reject(message.known ? new StartError(message.message) : new Error(message.message));
         }
@@ -190,7 +191,7 @@ class Child {
         watch.stop();
         this.#process = null;
         reject(new StartError(`Sendoff's process ended while it started (${signal ?? code}).`));
-        if (ready || this.#port !== undefined) this.#forkAgain(signal ?? code, performance.now() - beganMs);
+        if (this.#startedOnce) this.#forkAgain(signal ?? code, performance.now() - beganMs);
       });
       send(child, { type: "begin", role: this.#options.role, connectionString: this.#connection });
     });

@@ -207,16 +207,25 @@ describe("order on the wire", () => {
 
   test("recording.ready waits for nothing and delays nothing", async () => {
     const held: Array<() => void> = [];
+    let cut = false;
     await pointAt(
       await startSink((response, { json }) => {
-        if (json.event === "recording.ready") response.end();
-        else held.push(() => response.end());
+        if (json.event === "recording.ready") {
+          response.end();
+          return;
+        }
+        held.push(() => response.end());
+        response.on("close", () => {
+          cut = true;
+        });
       }),
     );
     await report("beside-1", "conversation-ended", conversation("call"));
     await sink.arrived(1);
     await report("beside-1", "recording-processed", { success: false });
     await sink.arrived(2);
+    // The one before it is under way still.
+    expect(cut).toBe(false);
     expect(sink.received.map(({ json }) => json.event)).toEqual(["session.ended", "recording.ready"]);
     for (const release of held) release();
   });
@@ -310,7 +319,10 @@ describe("what the receiver answers", () => {
       { events: ["session.ended"], delivery: { timeout: "5s" } },
     );
     await report("endless-1", "conversation-ended", conversation("text"));
-    expect(await outcomeOf("endless-1")).toMatchObject({ outcome: "delivered", responseStatus: 200 });
+    const log = await outcomeOf("endless-1");
+    expect(log).toMatchObject({ outcome: "delivered", responseStatus: 200 });
+    // It was not waited for until the deadline: the place is needed.
+    expect(log.durationMs).toBeLessThan(4_000);
   });
 
   test("of a long answer 4 KiB are kept", async () => {

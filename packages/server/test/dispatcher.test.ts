@@ -108,7 +108,8 @@ describe("a process that was stopped and goes on", () => {
     const blocker = await database.pool.connect();
     await report("stopped");
     await blocker.query("BEGIN; LOCK TABLE endpoints IN ACCESS EXCLUSIVE MODE");
-    start({ clock });
+    const told: string[] = [];
+    start({ clock, log: createLog("warn", { write: (line) => void told.push(line) }) });
     await until("a claim waits", async () => {
       // Not on the blocking connection: within a transaction what it sees of others stands still.
       const { rows } = await database.pool.query(
@@ -125,5 +126,6 @@ describe("a process that was stopped and goes on", () => {
     // It was claimed twice and sent once: what was given back does not count as an attempt.
     expect(await logs()).toMatchObject([{ outcome: "delivered", attempt: 1 }]);
     expect(sink.received.length).toBe(1);
+    expect(told.filter((line) => line.includes("delivery.given_back")).length).toBe(1);
   });
 });

@@ -120,6 +120,8 @@ async function logs(): Promise<Array<Record<string, unknown>>> {
 describe("claiming", () => {
   test("of a lane only the earliest unsettled delivery is given out, whatever is due", async () => {
     await reportAll("lane", callEnded, conversationEnded);
+    // Even when all of them are due at once.
+    await database.pool.query("UPDATE deliveries SET due_at = now()");
     const first = await claimDue(workerA, 100);
     expect(events(first)).toEqual(["call.ended"]);
     expect(await claimDue(workerA, 100)).toEqual([]);

@@ -115,10 +115,10 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
       };
       // Taken before the statement, so that our idea of the lease ends before the database's.
       const askedMs = clock.monotonicMs();
-      const { claims, lastEndpoint } = await claimDue(pool, workerId, kind, room);
+      const { claims, putOff, lastEndpoint } = await claimDue(pool, workerId, kind, room);
       for (const claim of claims) void attempt(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
       afterEndpoint = lastEndpoint ?? "";
-      if (claims.length === 0 && lastEndpoint === null) return;
+      if (claims.length + putOff === 0 && lastEndpoint === null) return;
     }
   };
 

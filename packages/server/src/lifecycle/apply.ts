@@ -80,8 +80,8 @@ const writeSql = `
       WHERE sessions.version = excluded.version - 1
     RETURNING session_key, project_id, session_id
   ), ${appendSql(names.length + 1)}
-  SELECT project_id, session_id, (SELECT count(*) FROM owed) AS owed, (SELECT count(*) FROM told) AS told,
-    (SELECT string_agg(session_key || ' ' || endpoint_id, ',') FROM owed WHERE blocked) AS lanes
+  SELECT project_id, session_id, (SELECT count(*) FROM born) AS owed, (SELECT count(*) FROM told) AS told,
+    (SELECT string_agg(session_key || ' ' || endpoint_id, ',') FROM born WHERE lane_taken) AS lanes
   FROM saved`;
 
 const groupKey = (projectId: string, sessionId: string): string => `${projectId} ${sessionId}`;

@@ -53,7 +53,8 @@ export const blockedAgain = "interval '10 seconds'";
 /**
  * Common table expressions that store events and owe a delivery to each endpoint that subscribes at this moment.
  * They need one called `saved (session_key, project_id, session_id)` with the sessions whose change was stored: of the
- * others nothing is emitted. `owed` has a row per delivery; `told` has NOTIFYed whoever claims.
+ * others nothing is emitted. `born` has a row per delivery and `told` has NOTIFYed whoever claims,
+ * naming the lanes that had an unsettled delivery before this commit.
  *
  * Ids are given in the order of the rows, so that the order of delivery_id within a lane is the order of emission.
  *
@@ -89,23 +90,25 @@ export function appendSql(first: number): string {
         SELECT count(*) AS deliveries FROM targets WHERE targets.webhook_id = emitted.webhook_id) AS counted
       ORDER BY position
       RETURNING event_id, webhook_id, session_key
-    ), owed AS (
-      INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at)
-      SELECT stored.event_id, stored.session_key, targets.endpoint_id, emitted.in_lane, 'live',
+    ), born AS (
+      SELECT stored.event_id, stored.session_key, targets.endpoint_id, emitted.in_lane,
+        earlier.deliveries > 0 AS lane_taken,
         CASE WHEN earlier.deliveries > 0 THEN coalesce(earlier.lease_until, now() + ${blockedAgain})
              WHEN targets.follows THEN now() + ${blockedAgain}
-             ELSE clock_timestamp() END
+             ELSE clock_timestamp() END AS due_at
       FROM stored JOIN targets USING (webhook_id) JOIN emitted USING (webhook_id)
       CROSS JOIN LATERAL (
         SELECT count(*) AS deliveries, max(lease_until) AS lease_until FROM deliveries
         WHERE emitted.in_lane AND deliveries.in_lane AND deliveries.session_key = stored.session_key
           AND deliveries.endpoint_id = targets.endpoint_id) AS earlier
-      ORDER BY stored.event_id
-      RETURNING session_key, endpoint_id, due_at > now() + interval '1 second' AS blocked
+    ), owed AS (
+      INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at)
+      SELECT event_id, session_key, endpoint_id, in_lane, 'live', due_at FROM born ORDER BY event_id
+      RETURNING 1
     ), told AS (
       -- A payload holds less than 8,000 bytes and a lane takes 57 at most.
       SELECT pg_notify('${dueChannel}', coalesce(lanes, '')) FROM (
-        SELECT string_agg(session_key || ' ' || endpoint_id, ',') FILTER (WHERE blocked) AS lanes
-        FROM (SELECT *, (row_number() OVER () - 1) / 100 AS part FROM owed) AS numbered GROUP BY part) AS parts
+        SELECT string_agg(session_key || ' ' || endpoint_id, ',') FILTER (WHERE lane_taken) AS lanes
+        FROM (SELECT *, (row_number() OVER () - 1) / 100 AS part FROM born) AS numbered GROUP BY part) AS parts
     )`;
 }

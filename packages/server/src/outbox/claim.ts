@@ -3,7 +3,7 @@ import type pg from "pg";
 import { blockedAgain } from "./append.ts";
 
 /** Retries that an endpoint has opted in to. */
-export interface RetryTerms {
+interface RetryTerms {
   /** Most attempts in all. */
   readonly attempts: number;
   /** How long after the first attempt another one may still begin, in milliseconds. */
@@ -52,6 +52,8 @@ export interface ClaimRoom {
 /** What a claim found. */
 export interface Claimed {
   readonly claims: Claim[];
+  /** How many wait for an earlier one of their lane: they took places that others may have now. */
+  readonly putOff: number;
   /** The last endpoint that was visited; null when all that are left have been. */
   readonly lastEndpoint: string | null;
 }
@@ -127,6 +129,7 @@ const claimSql = (kind: "first" | "again"): string => {
   ), put_off AS (
     UPDATE deliveries SET due_at = coalesce(examined.lease_until, now() + ${blockedAgain})
     FROM examined WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers > 0
+    RETURNING 1
   ), claimed AS (
     UPDATE deliveries
     SET state = 'in_flight', attempts = attempts + 1, worker_id = $1, claimed_at = clock_timestamp(),
@@ -155,8 +158,9 @@ const claimSql = (kind: "first" | "again"): string => {
     JOIN sessions ON sessions.session_key = claimed.session_key
   )
   -- One row at least, for what was visited.
-  SELECT whole.*, visit.endpoints, visit.last
-  FROM (SELECT count(*) AS endpoints, max(endpoint_id::text) AS last FROM visited) AS visit
+  SELECT whole.*, visit.endpoints, visit.last, visit."putOff"
+  FROM (SELECT count(*) AS endpoints, max(endpoint_id::text) AS last,
+          (SELECT count(*) FROM put_off) AS "putOff" FROM visited) AS visit
   LEFT JOIN whole ON true
   ORDER BY whole."deliveryId"`;
 };
@@ -171,6 +175,7 @@ type Row = Omit<Claim, "retries" | "deliveryId"> & {
   readonly retryWindowMs: number | null;
   readonly endpoints: number;
   readonly last: string | null;
+  readonly putOff: number;
 };
 
 /**
@@ -194,12 +199,13 @@ export async function claimDue(
     claims: rows.flatMap(({ deliveryId, ...row }) =>
       deliveryId === null ? [] : [claimOf({ ...row, deliveryId })],
     ),
+    putOff: visit?.putOff ?? 0,
     lastEndpoint: visit !== undefined && visit.endpoints >= endpointsMax ? visit.last : null,
   };
 }
 
 function claimOf(row: Row & { deliveryId: number }): Claim {
-  const { retryAttempts, retryWindowMs, endpoints: _endpoints, last: _last, ...claim } = row;
+  const { retryAttempts, retryWindowMs, endpoints: _endpoints, last: _last, putOff: _putOff, ...claim } = row;
   const retries =
     retryAttempts === null || retryWindowMs === null
       ? null

@@ -1,0 +1,95 @@
+import type { Stage } from "./stage.ts";
+
+/** A project with an agent webhook of its own. */
+export interface Project {
+  readonly id: string;
+  readonly key: string;
+  readonly endpointId: string;
+  /** Port of the sink that the webhook points at. */
+  readonly port: number;
+}
+
+/** `delivery` of an agent's webhook. */
+export interface DeliveryTerms {
+  readonly timeout?: string;
+  readonly retries?: { readonly attempts: number; readonly window: string };
+}
+
+const events = ["session.ended", "call.ended", "session.finalized"];
+
+/** Makes one project per port, each with a webhook for all events of a lane. */
+export async function createProjects(
+  stage: Stage,
+  ports: readonly number[],
+  termsOf: (index: number) => DeliveryTerms = () => ({}),
+): Promise<Project[]> {
+  const made: Array<Omit<Project, "endpointId">> = [];
+  for (const [index, port] of ports.entries()) {
+    const { data } = await call<{ data: { id: string; key: string } }>(
+      stage,
+      "POST",
+      "/v1/projects",
+      stage.sendoff.start.developerKey,
+      { name: `bench ${index}` },
+    );
+    await call(stage, "PATCH", `/v1/projects/${data.id}/agent`, data.key, {
+      postSessionWebhook: { url: `http://127.0.0.1:${port}/${index}`, events, delivery: termsOf(index) },
+    });
+    made.push({ id: data.id, key: data.key, port });
+  }
+  const { rows } = await stage.database.query<{ project: string; endpoint: string }>(
+    "SELECT project_id AS project, endpoint_id AS endpoint FROM endpoints WHERE removed_at IS NULL",
+  );
+  const endpointOf = new Map(rows.map((row) => [row.project, row.endpoint]));
+  return made.map((project) => ({ ...project, endpointId: endpointOf.get(project.id) ?? "" }));
+}
+
+const reportsPerRequest = 100;
+
+/** Ends so many text sessions of a project, in bulk: two deliveries each. */
+export async function endSessions(
+  stage: Stage,
+  project: Project,
+  count: number,
+  prefix: string,
+): Promise<void> {
+  for (let begin = 0; begin < count; begin += reportsPerRequest) {
+    const length = Math.min(reportsPerRequest, count - begin);
+    const reports = Array.from({ length }, (_, index) => ({
+      type: "conversation-ended",
+      sessionId: `${prefix}-${begin + index}`,
+      ...textConversation,
+    }));
+    await call(stage, "POST", `/v1/projects/${project.id}/reports`, project.key, reports);
+  }
+}
+
+const variables = { name: "Anna Berg", intent: "reschedule", slot: "2026-03-04T09:30:00Z", confirmed: true };
+
+/** Body of the report that ends a text session; a payload made of it has about 400 bytes. */
+export const textConversation = {
+  channel: "text",
+  currentNodeId: "closing",
+  messagesCount: 12,
+  extractedVariables: variables,
+};
+
+/** @throws Error with the answer when it is not a 2xx. */
+async function call<Answer = unknown>(
+  { api }: Stage,
+  method: "POST" | "PATCH",
+  path: string,
+  key: string,
+  body: unknown,
+): Promise<Answer> {
+  const answer = await api.request({
+    method,
+    path,
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const text = await answer.body.text();
+  if (answer.statusCode >= 300)
+    throw new Error(`${method} ${path} was answered ${answer.statusCode}: ${text}`);
+  return JSON.parse(text) as Answer;
+}

@@ -1,0 +1,73 @@
+// npm run bench -- NAME: runs one benchmark on a PostgreSQL, a Sendoff and a sink of its own, and prints what it found.
+// Exit status: 0 goals reached, 1 a goal was missed, 2 it could not run.
+import { readArguments, UsageError } from "./arguments.ts";
+import { backlog } from "./backlog.ts";
+import type { Benchmark, Findings } from "./benchmark.ts";
+import { describeMachine, loadNow, type Machine } from "./machine.ts";
+import { neighbour } from "./neighbour.ts";
+import { createProgress, type Progress } from "./progress.ts";
+import { Scope } from "./scope.ts";
+import { formatTable } from "./table.ts";
+import { sleep } from "./time.ts";
+
+const benchmarks: readonly Benchmark[] = [neighbour, backlog];
+const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
+
+async function main(args: readonly string[]): Promise<number> {
+  const { benchmark, settings } = readArguments(args, benchmarks);
+  const scope = new Scope();
+  const progress = createProgress(process.stderr);
+  const loadBefore = loadNow();
+  const running = benchmark.run({ settings, scope, progress });
+  endBySignal(scope, progress, running);
+  try {
+    const findings = await running;
+    progress.end();
+    print(benchmark.name, findings, describeMachine(findings.postgres, loadBefore));
+    return findings.goals.every((goal) => goal.reached) ? exitStatus.reached : exitStatus.missed;
+  } catch (error) {
+    // Ended under its hands: the signal's own work ends the process, and nobody wants to read what failed by it.
+    if (interrupted) return exitStatus.interrupted;
+    throw error;
+  } finally {
+    await scope.end();
+  }
+}
+
+let interrupted = false;
+/** How long a run may take to notice that what it works with is gone. */
+const noticeMs = 5_000;
+
+/** The first Ctrl-C or SIGTERM ends all that the run has started, also what it is just starting. */
+function endBySignal(scope: Scope, progress: Progress, running: Promise<unknown>): void {
+  const end = async (): Promise<void> => {
+    if (interrupted) return;
+    interrupted = true;
+    progress.step("Cleaning up ...");
+    await scope.end();
+    await Promise.race([running.catch(() => {}), sleep(noticeMs)]);
+    await scope.end();
+    process.exit(exitStatus.interrupted);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void end());
+}
+
+function print(name: string, findings: Findings, machine: Machine): void {
+  const lines = [
+    ...findings.tables.map((table) => `${formatTable(table)}\n`),
+    ...findings.goals.map(
+      ({ text, measured, reached }) => `${reached ? "PASS" : "FAIL"}  ${text}: ${measured}`,
+    ),
+    "",
+    `Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node}, PostgreSQL ${machine.postgres}; load average ${machine.loadBefore} before the run, ${loadNow()} at its end`,
+    JSON.stringify({ benchmark: name, ...findings.figures, goals: findings.goals, machine }),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${error instanceof UsageError ? error.message : (error as Error).stack}\n`);
+  process.exitCode = exitStatus.unusable;
+}

@@ -1,0 +1,6 @@
+/**
+ * The one place where the benchmarks reach into the built server: the launcher of the embedded PostgreSQL, and the claim
+ * statement, so that what is measured is the very text that the dispatcher sends.
+ */
+export { startEmbedded } from "../../packages/server/dist/database/embedded/embedded.js";
+export { type ClaimRoom, claimDue } from "../../packages/server/dist/outbox/claim.js";

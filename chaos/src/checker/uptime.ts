@@ -1,0 +1,49 @@
+import type { Availability, History } from "../history.ts";
+import { secondNs } from "../monotonic.ts";
+
+export interface Window {
+  readonly fromNs: number;
+  readonly toNs: number;
+}
+
+type Role = Availability["roles"][number];
+
+/** How long a system that came up may take before its time counts: connections are opened, leases looked at. */
+const warmUpNs = secondNs;
+
+/** When of each of the roles at least one member worked. */
+export function upWindows(history: History, roles: readonly Role[]): Window[] {
+  const up = new Map<string, readonly Role[]>();
+  const windows: Window[] = [];
+  let fromNs: number | null = null;
+  for (const change of history.availability) {
+    if (change.up) up.set(change.member, change.roles);
+    else up.delete(change.member);
+    const all = roles.every((role) => [...up.values()].some((has) => has.includes(role)));
+    if (all && fromNs === null) fromNs = change.ns;
+    if (!all && fromNs !== null) {
+      windows.push({ fromNs, toNs: change.ns });
+      fromNs = null;
+    }
+  }
+  if (fromNs !== null) windows.push({ fromNs, toNs: history.endNs });
+  return windows;
+}
+
+/** How much of a span of time the system worked, each window without its first second. */
+export function usableNs(windows: readonly Window[], fromNs: number, toNs: number): number {
+  let sum = 0;
+  for (const window of windows) {
+    sum += Math.max(0, Math.min(window.toNs, toNs) - Math.max(window.fromNs + warmUpNs, fromNs));
+  }
+  return sum;
+}
+
+/** The first moment at which the system has worked without a break for so long since `fromNs`; null: never. */
+export function servedNs(windows: readonly Window[], fromNs: number, lengthNs: number): number | null {
+  for (const window of windows) {
+    const begun = Math.max(window.fromNs, fromNs);
+    if (window.toNs - begun >= lengthNs) return begun + lengthNs;
+  }
+  return null;
+}

@@ -1,0 +1,160 @@
+import type { RunOptions } from "../options.ts";
+import type { Patch } from "../workspace.ts";
+
+/** The system with one rule broken on purpose. The rig must find it. */
+export interface Mutant {
+  readonly name: string;
+  /** The rule that is broken. */
+  readonly rule: string;
+  /** null: the server has no such rule yet, so there is nothing to break. */
+  readonly patches: readonly Patch[] | null;
+  /** A violation of one of these is what finds it. */
+  readonly expected: readonly string[];
+  /** How the run is aimed at it. */
+  readonly options: Partial<RunOptions>;
+}
+
+const claim = "server/dist/outbox/claim.js";
+const noFaults: Partial<RunOptions> = { killsPerSecond: 0, stopsPerMinute: 0, seconds: 10 };
+const postgresOnly = { worker: 0, api: 0, postgres: 1 };
+
+/** Source: guarantees, "The proof". */
+export const mutants: readonly Mutant[] = [
+  {
+    name: "ack-before-commit",
+    rule: "a report is answered 2xx only after its commit",
+    patches: [
+      {
+        file: "server/dist/lifecycle/apply.js",
+        from: "const { saved, owed, lanes } = await writeBatch(parts.pool, changed);",
+        to: `for (const group of groups) answer(parts, group);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const { saved, owed, lanes } = await writeBatch(parts.pool, changed);`,
+      },
+    ],
+    expected: ["I1", "I13"],
+    options: { killsPerSecond: 0.7, stopsPerMinute: 0, weights: { worker: 0, api: 1, postgres: 1 } },
+  },
+  {
+    name: "no-lane-check",
+    rule: "in a lane only the earliest unsettled delivery is claimed",
+    patches: [
+      {
+        file: claim,
+        from: "AND before.delivery_id < candidate.delivery_id) AS earlier",
+        to: "AND before.delivery_id < candidate.delivery_id AND false) AS earlier",
+      },
+    ],
+    expected: ["I3"],
+    options: noFaults,
+  },
+  {
+    name: "takeover-resends-finalized",
+    rule: "a session.finalized whose worker died is not sent again",
+    patches: [
+      {
+        file: "server/dist/outbox/takeover.js",
+        from: "CASE WHEN events.event = 'session.finalized' THEN 1 ELSE 2 END",
+        to: "2",
+      },
+    ],
+    expected: ["I2"],
+    options: { killsPerSecond: 0.6, stopsPerMinute: 0, weights: { worker: 1, api: 0, postgres: 0 } },
+  },
+  {
+    name: "lease-shorter-than-timeout",
+    rule: "a claim outlasts its attempt",
+    patches: [
+      { file: claim, from: "leaseMarginMs = 4_500", to: "leaseMarginMs = -700" },
+      { file: claim, from: "stallAllowanceMs = 3_500", to: "stallAllowanceMs = -900" },
+    ],
+    expected: ["I2", "I3", "I6"],
+    options: noFaults,
+  },
+  {
+    name: "claim-without-row-locks",
+    rule: "two workers never claim the same delivery",
+    patches: [{ file: claim, from: "FOR UPDATE SKIP LOCKED) AS taken", to: ") AS taken" }],
+    expected: ["I2", "I5"],
+    options: { ...noFaults, api: 2, workers: 3, rate: 150 },
+  },
+  {
+    name: "asynchronous-commit",
+    rule: "PostgreSQL has written a commit to the disk before it confirms it",
+    patches: [
+      {
+        file: "server/dist/database/pool.js",
+        from: "-c timezone=UTC",
+        to: "-c timezone=UTC -c synchronous_commit=off",
+      },
+      {
+        file: "server/dist/database/durability.js",
+        from: `allowed: ["on", "remote_apply"]`,
+        to: `allowed: ["on", "remote_apply", "off"]`,
+      },
+    ],
+    expected: ["I1", "I2", "I5", "I13"],
+    options: {
+      killsPerSecond: 0.5,
+      stopsPerMinute: 0,
+      weights: postgresOnly,
+      postgresParts: [["all", 1]],
+      seconds: 20,
+    },
+  },
+  {
+    name: "redirects-followed",
+    rule: "a redirect is a rejection",
+    patches: [
+      {
+        file: "server/dist/dispatch/clients.js",
+        from: `import { Pool } from "undici";`,
+        to: `import { interceptors, Pool as Plain } from "undici";
+const follow = interceptors.redirect({ maxRedirections: 3 });
+class Pool extends Plain {
+    dispatch(options, handler) {
+        return follow(super.dispatch.bind(this))(options, handler);
+    }
+}`,
+      },
+    ],
+    expected: ["I9"],
+    options: noFaults,
+  },
+  {
+    name: "deadline-in-memory",
+    rule: "deadlines of sessions survive the process that took the report",
+    patches: [
+      {
+        file: "server/dist/lifecycle/deadlines.js",
+        from: "WHERE deadline_at <= now()",
+        // What an earlier process has seen is forgotten.
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is one in the patched file
+        to: "WHERE deadline_at <= now() AND created_at >= '${new Date().toISOString()}'",
+      },
+    ],
+    expected: ["L1"],
+    options: { killsPerSecond: 0.4, stopsPerMinute: 0, weights: { worker: 1, api: 1, postgres: 0 } },
+  },
+  {
+    name: "guard-only-at-save",
+    rule: "an endpoint's address is checked when the attempt is made, too",
+    // The endpoint "forbidden" of setup.ts is the probe for it; the patch comes with dispatch/egress.ts.
+    patches: null,
+    expected: ["I9", "I6"],
+    options: noFaults,
+  },
+  {
+    name: "outcome-before-close",
+    rule: "an outcome is stored only when the attempt's socket is closed",
+    patches: [
+      {
+        file: "server/dist/dispatch/attempt.js",
+        from: "this.#controller.abort(reason);",
+        to: "{ this.#finish(reason); setTimeout(() => this.#controller.abort(reason), 400); }",
+      },
+    ],
+    expected: ["I2", "I3"],
+    options: noFaults,
+  },
+];

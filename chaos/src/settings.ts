@@ -1,0 +1,13 @@
+import { timeoutMs } from "./behaviours.ts";
+import type { Settings } from "./history.ts";
+
+/** Short enough that a run sees many deadlines pass. */
+export const settings: Settings = {
+  conversationGraceMs: 3_000,
+  callGraceMs: 4_000,
+  sessionTimeoutMs: 6_000,
+  leaseMarginMs: 5_000,
+};
+
+/** How long a claim lasts on the rig's endpoints, in milliseconds. */
+export const leaseOf = ({ leaseMarginMs }: Settings): number => timeoutMs + leaseMarginMs;
