@@ -294,7 +294,7 @@ describe("docs/guarantees.md", () => {
 
   test.each([
     ["the lease's margin", `lease of timeout + ${time(leaseMarginMs)}`],
-    ["the stall allowance", `begins only while timeout + ${time(stallAllowanceMs)} of its lease are left`],
+    ["the stall allowance", `leaves at least ${time(stallAllowanceMs)} of its lease`],
     ["the heartbeat", `every ${time(heartbeatMs)} that it lives`],
     ["the silence", `silent for ${time(silenceMaxMs)} is killed`],
     ["the longest drain", `after ${time(constantOf("supervisor.ts", "drainMaxMs"))} the parent kills`],
