@@ -105,7 +105,7 @@ function goodDraft(): Draft {
     ] as const
   ).map(([kind, body, atMs, events], index) => ({
     ...{ command: index, number: 1, project, session, kind, body, result: "ok" as const, status: 200 },
-    ...{ startNs: ns(atMs), endNs: ns(atMs + 5), reason: null, duplicate: false, events },
+    ...{ startNs: ns(atMs), endNs: ns(atMs + 5), reason: null, duplicate: false, late: false, events },
   }));
   const emitted: Array<[Event, number]> = [
     ["session.ended", 1_002],
@@ -288,6 +288,14 @@ const bad: Array<[invariant: string, what: RegExp, bend: (draft: Draft) => void]
   ["I3", /was still open/, (draft) => (requestOf(draft, "call.ended").closedNs = ns(1_151))],
   ["I3", /was still open/, (draft) => (requestOf(draft, "session.ended").closedNs = null)],
   ["I4", /was emitted 2 times/, (draft) => draft.events.push({ ...eventOf(draft, "call.ended") })],
+  [
+    "I1",
+    /was called late, and nothing was over/,
+    (draft) => {
+      const call = tryOf(draft, "call-ended");
+      draft.tries.push({ ...call, number: 2, late: true, events: ["call.ended"] });
+    },
+  ],
   [
     "I4",
     /2 answers say that they emitted/,

@@ -29,6 +29,7 @@ interface Outcome {
   readonly status: number | null;
   readonly reason: string | null;
   readonly duplicate: boolean;
+  readonly late: boolean;
   readonly events: readonly string[];
 }
 
@@ -193,6 +194,7 @@ const unknown = (reason: string, status: number | null = null): Outcome => ({
   status,
   reason,
   duplicate: false,
+  late: false,
   events: [],
 });
 
@@ -200,18 +202,19 @@ const dataOf = (body: unknown): unknown => (body as { data?: unknown } | null)?.
 
 function outcomeOf(status: number, body: unknown): Outcome {
   if (status >= 200 && status < 300) {
-    const data = dataOf(body) as { duplicate?: boolean; events?: string[] } | undefined;
+    const data = dataOf(body) as { duplicate?: boolean; late?: boolean; events?: string[] } | undefined;
     return {
       result: "ok",
       status,
       reason: null,
       duplicate: data?.duplicate === true,
+      late: data?.late === true,
       events: data?.events ?? [],
     };
   }
   const code = (body as { error?: { code?: string } } | null)?.error?.code ?? `status ${status}`;
   if (status >= 400 && status < 500) {
-    return { result: "refused", status, reason: code, duplicate: false, events: [] };
+    return { result: "refused", status, reason: code, duplicate: false, late: false, events: [] };
   }
   return unknown(code, status);
 }

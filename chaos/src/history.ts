@@ -24,6 +24,8 @@ export interface Try {
   /** The error's code, or why there was no answer; null when ok. */
   readonly reason: string | null;
   readonly duplicate: boolean;
+  /** The answer says that it came after its deadline: it is kept and implies no event. */
+  readonly late: boolean;
   /** The events that the answer names. */
   readonly events: readonly string[];
 }

@@ -3,7 +3,7 @@ import { type Evidence, eventOfKind, groupBy, type Violation, violation } from "
 
 /** I1: a report answered 2xx leads, for every delivery it implies, to exactly one terminal row. */
 export function checkLostAcks(evidence: Evidence): Violation[] {
-  return [...lostEvents(evidence), ...unsettled(evidence), ...doubleRows(evidence)];
+  return [...lostEvents(evidence), ...wronglyLate(evidence), ...unsettled(evidence), ...doubleRows(evidence)];
 }
 
 /** Events that acknowledged reports imply and that are not there. */
@@ -18,9 +18,23 @@ function lostEvents({ triesOf, eventsOf }: Evidence): Violation[] {
   });
 }
 
+/** A report may be told that it is late only when its session was finalized without it. */
+function wronglyLate({ triesOf, eventsOf }: Evidence): Violation[] {
+  return [...triesOf].flatMap(([key, tries]) => {
+    const events = eventsOf.get(key) ?? [];
+    const finalized = events.some((row) => row.event === "session.finalized");
+    return tries
+      .filter((entry) => entry.late)
+      .filter((entry) => !finalized || entry.events.length > 0)
+      .map((entry) =>
+        violation("I1", `${entry.kind} of ${key} was called late, and nothing was over`, entry, ...events),
+      );
+  });
+}
+
 function impliedBy(tries: readonly Try[]): Array<{ event: EventName; by: Try[] }> {
   const taken = (kind: Try["kind"]): Try | undefined =>
-    tries.find((entry) => entry.kind === kind && entry.result === "ok");
+    tries.find((entry) => entry.kind === kind && entry.result === "ok" && !entry.late);
   const implied: Array<{ event: EventName; by: Try[] }> = [];
   for (const kind of ["conversation-ended", "call-ended", "recording-processed"] as const) {
     const entry = taken(kind);
