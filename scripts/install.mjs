@@ -18,9 +18,9 @@ function run(command, args, options = {}) {
   }
 }
 
-/** The command of an installed package. */
+/** The script of an installed package's command. */
 export function installed(path) {
-  return [process.execPath, [fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url))]];
+  return fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url));
 }
 
 function checkNode() {
@@ -59,6 +59,5 @@ export function installAndBuild() {
       shell: process.platform === "win32",
     });
   }
-  const [node, tsc] = installed("typescript/bin/tsc");
-  run(node, [...tsc, "-b"]);
+  run(process.execPath, [installed("typescript/bin/tsc"), "-b"]);
 }
