@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import type pg from "pg";
 import { buildConnector, Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
@@ -70,7 +71,7 @@ function start(more: Partial<DispatcherParts>): void {
 const report = (sessionId: string) =>
   intake.apply(projectId, sessionId, {
     type: "conversation-ended",
-    channel: "text",
+    channel: sessionId === "meet" ? "call" : "text",
     currentNodeId: "closing",
     messagesCount: 1,
     extractedVariables: "{}",
@@ -127,5 +128,55 @@ describe("a process that was stopped and goes on", () => {
     expect(await logs()).toMatchObject([{ outcome: "delivered", attempt: 1 }]);
     expect(sink.received.length).toBe(1);
     expect(told.filter((line) => line.includes("delivery.given_back")).length).toBe(1);
+  });
+});
+
+/** The pool, but the commit of each settling waits: as a slow disk would have it. */
+function withSlowSettling(pool: pg.Pool, beforeCommit: () => Promise<void>): pg.Pool {
+  const query = async (statement: pg.QueryConfig): Promise<pg.QueryResult> => {
+    if (statement.name !== "delivery-settle") return pool.query(statement);
+    const client = await pool.connect();
+    try {
+      await client.query("BEGIN");
+      const stored = await client.query(statement);
+      await beforeCommit();
+      await client.query("COMMIT");
+      return stored;
+    } finally {
+      client.release();
+    }
+  };
+  return new Proxy(pool, { get: (target, name) => (name === "query" ? query : Reflect.get(target, name)) });
+}
+
+describe("a report that is committed while the delivery before it in its lane settles", () => {
+  test("is seen by neither of the two commits, and goes out at once all the same", async () => {
+    const events = ["session.ended" as const, "call.ended" as const];
+    const postSessionWebhook = { url: sink.url, events };
+    await updateAgent(database.pool, sealer, "loopback", projectId, { postSessionWebhook }, new Map());
+    let settlings = 0;
+    const pool = withSlowSettling(database.pool, async () => {
+      settlings += 1;
+      if (settlings > 1) return;
+      // The settling has its view of the table; the report does not see its end yet.
+      await intake.apply(projectId, "meet", {
+        type: "call-ended",
+        callStatus: "userHangup",
+        callDuration: 1,
+        conversation: null,
+        endedAt: null,
+      });
+      await until("the report's own look is over", async () => {
+        const { rows } = await database.pool.query(
+          "SELECT count(*) AS n FROM deliveries WHERE state = 'pending' AND due_at > now()",
+        );
+        return rows[0].n === 1;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    start({ pool });
+    await report("meet");
+    await until("call.ended has gone out", () => sink.received.length === 2, 5_000);
+    expect(sink.received.map(({ json }) => json.event)).toEqual(["session.ended", "call.ended"]);
   });
 });

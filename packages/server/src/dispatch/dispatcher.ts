@@ -70,8 +70,8 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   let draining = false;
   let whenIdle: (() => void) | undefined;
   const total = (): number => inFlight.first + inFlight.again;
-  const settler = createSettler(parts, () => {
-    wake();
+  const settler = createSettler(parts, (freed) => {
+    wake(freed);
     if (total() === 0 && settler.idle()) whenIdle?.();
   });
 

@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Lane } from "../outbox/lane.ts";
 import { type Settlement, settle } from "../outbox/settle.ts";
 
 /** Stores outcomes in batches, and tries until each is stored or its claim has ended. */
@@ -38,8 +39,11 @@ export interface SettlerParts {
   readonly workerId: string;
 }
 
-/** @param onSettled called after each commit, which may have made the next of a lane due, and when nothing waits any more. */
-export function createSettler(parts: SettlerParts, onSettled: () => void): Settler {
+/**
+ * @param onSettled called after each commit, which may have made the next of a lane due, with the lanes to look at once
+ * more (outbox/lane.ts says why); and when nothing waits any more.
+ */
+export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly Lane[]) => void): Settler {
   let waiting: Unsettled[] = [];
   let settling: Promise<void> | null = null;
   let window: NodeJS.Timeout | undefined;
@@ -51,7 +55,7 @@ export function createSettler(parts: SettlerParts, onSettled: () => void): Settl
     settling ??= settleAll().finally(() => {
       settling = null;
       if (waiting.length > 0) flush();
-      else onSettled();
+      else onSettled([]);
     });
   };
 
@@ -67,7 +71,7 @@ export function createSettler(parts: SettlerParts, onSettled: () => void): Settl
         );
         failing = false;
         tell(parts, batch, stored);
-        onSettled();
+        onSettled(batch.flatMap(({ settlement }) => lanesLeftBy(settlement)));
       } catch (error) {
         failing = true;
         await keep(batch, error);
@@ -93,6 +97,12 @@ export function createSettler(parts: SettlerParts, onSettled: () => void): Settl
     idle: () => waiting.length === 0 && settling === null,
     stuck: () => failing || waiting.length > waitingMax,
   };
+}
+
+/** A lane may have got its next delivery while this one settled, unless this was its last. */
+function lanesLeftBy({ claim, next }: Settlement): Lane[] {
+  const goesOn = claim.inLane && claim.event !== "session.finalized" && next.kind === "settled";
+  return goesOn ? [{ sessionKey: claim.sessionKey, endpointId: claim.endpointId }] : [];
 }
 
 function tell(

@@ -16,7 +16,8 @@ export function parseLanes(payload: string): Lane[] {
 
 // The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
 // neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that
-// found its lane taken looks once more afterwards; of the two commits one is the later, and what follows it sees both.
+// found its lane taken looks once more afterwards, and whoever commits a settling does: of the two commits one is the
+// later, and the look that follows it sees both.
 const bringUpSql = `
   UPDATE deliveries SET due_at = now()
   FROM (
