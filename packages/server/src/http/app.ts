@@ -112,6 +112,7 @@ function singleQuery(context: AppContext): Record<string, string> {
 
 function answerResponse(answer: Answer): Response {
   if (answer instanceof Response) return answer;
+  if ("bare" in answer) return jsonResponse(answer.status, answer.bare);
   const { status, data, nextCursor } = answer;
   return jsonResponse(status, nextCursor === undefined ? { data } : { data, nextCursor });
 }

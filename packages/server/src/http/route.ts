@@ -1,3 +1,4 @@
+import type { ErrorCode } from "@sendoff/contract";
 import type { Context } from "hono";
 import type { z } from "zod";
 import type { Caller } from "../tenancy/keys.ts";
@@ -34,7 +35,24 @@ export interface Call<Body, Query> {
 /** What a handler answers: a status and the value of `data`, or a whole Response. */
 export type Answer =
   | Response
-  | { readonly status: 200 | 201; readonly data: unknown; readonly nextCursor?: string | null };
+  | { readonly status: 200 | 201 | 202; readonly data: unknown; readonly nextCursor?: string | null }
+  /** A body without `{"data": ...}`, as existing clients of the seeds' API expect it. */
+  | { readonly status: 200 | 201; readonly bare: unknown };
+
+/** A good answer of a route, for the API's description. */
+export interface DescribedAnswer {
+  readonly status: 200 | 201 | 202 | 204 | 206 | 302;
+  /** When it is answered, as a sentence. */
+  readonly when: string;
+  /** Schema of `data`, or of the whole body when it is bare. Without one: no JSON body. */
+  readonly data?: z.ZodType;
+  /** `data` is an array of these, with `nextCursor` beside it. */
+  readonly list?: true;
+  /** The body is not wrapped in `{"data": ...}`. */
+  readonly bare?: true;
+  /** Media type of a body that is not JSON. */
+  readonly mediaType?: string;
+}
 
 /** One operation of the API. The table of these is the router, the tenancy matrix and the API's description. */
 export interface Route {
@@ -46,6 +64,9 @@ export interface Route {
   readonly summary: string;
   readonly body?: z.ZodType;
   readonly query?: z.ZodType;
+  readonly answers?: readonly DescribedAnswer[];
+  /** Refusals of its own, beside those that concern keys, projects, bodies and the server. */
+  readonly errors?: readonly ErrorCode[];
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -57,6 +78,8 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly summary: string;
   readonly body?: Body;
   readonly query?: Query;
+  readonly answers?: readonly DescribedAnswer[];
+  readonly errors?: readonly ErrorCode[];
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;
