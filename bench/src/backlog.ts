@@ -51,7 +51,7 @@ interface State {
   /** Processor time used while no report came, in percent of one core. */
   readonly idleCpu: { readonly worker: number; readonly postgres: number };
   readonly arrivals: Phase;
-  readonly claims: { readonly first: Spread; readonly again: Spread };
+  readonly claims: { readonly named: Spread; readonly look: Spread; readonly found: Spread };
   readonly memoryMiB: { readonly nowMiB: number; readonly mostMiB: number } | null;
 }
 
@@ -95,8 +95,13 @@ async function look(run: Run, stage: Stage, healthy: readonly Project[], name: s
   const idleCpu = await idleCpuOf(stage, seconds / 2);
   const arrivals = await measure(run, stage, healthy, `${name} latency`, seconds);
   // In a phase of its own: what the probe claims and takes back is late for its receiver.
-  const claims = await timeClaims(stage.database, measure(run, stage, healthy, `${name} claims`, seconds));
-  await explain(run, stage, name);
+  const named = healthy.map(({ endpointId }) => endpointId);
+  const claims = await timeClaims(
+    stage.database,
+    named,
+    measure(run, stage, healthy, `${name} claims`, seconds),
+  );
+  await explain(run, stage, name, named);
   const { rows } = await stage.database.query<{ pending: string }>(
     "SELECT count(*) AS pending FROM deliveries",
   );
@@ -110,9 +115,10 @@ async function look(run: Run, stage: Stage, healthy: readonly Project[], name: s
   };
 }
 
-const spreadsOf = ({ first, again }: ClaimTimes): State["claims"] => ({
-  first: spreadOf(first),
-  again: spreadOf(again),
+const spreadsOf = ({ named, look, found }: ClaimTimes): State["claims"] => ({
+  named: spreadOf(named),
+  look: spreadOf(look),
+  found: spreadOf(found),
 });
 
 function measure(
@@ -146,11 +152,11 @@ async function idleCpuOf(stage: Stage, seconds: number): Promise<State["idleCpu"
   };
 }
 
-async function explain(run: Run, stage: Stage, name: string): Promise<void> {
+async function explain(run: Run, stage: Stage, name: string, named: readonly string[]): Promise<void> {
   const { out } = run.settings;
   if (out === null) return;
   await mkdir(out, { recursive: true });
-  await writeFile(join(out, `claim-${name}.txt`), await explainClaims(stage.database));
+  await writeFile(join(out, `claim-${name}.txt`), await explainClaims(stage.database, named));
 }
 
 function findingsOf(states: readonly State[], postgres: string): Findings {
@@ -158,7 +164,7 @@ function findingsOf(states: readonly State[], postgres: string): Findings {
     tables: [
       {
         title:
-          "Healthy endpoints beside a backlog (ms; latency from sending a report to the first byte at the sink; processor in % of a core while no report comes; late: not there 15 s after the load)",
+          "Healthy endpoints beside a backlog (ms; latency from sending a report to the first byte at the sink; processor in % of a core while no report comes; late: not there 15 s after the load; look and found: the search for what no hint told of, and a claim from what it found)",
         columns: [
           "",
           "pending",
@@ -168,7 +174,9 @@ function findingsOf(states: readonly State[], postgres: string): Findings {
           "refused",
           "claim p50",
           "claim p99",
-          "again p99",
+          "look p50",
+          "look p99",
+          "found p99",
           "worker MiB",
           "most MiB",
           "idle worker",
@@ -192,7 +200,7 @@ const figuresOf = ({ latenciesMs, missing, load }: Phase): object => ({
 
 function rowOf(state: State): Array<string | number> {
   const { p50, p99 } = spreadOf(state.arrivals.latenciesMs);
-  const { first, again } = state.claims;
+  const { named, look, found } = state.claims;
   return [
     state.name,
     state.pending,
@@ -200,9 +208,11 @@ function rowOf(state: State): Array<string | number> {
     p99,
     state.arrivals.missing,
     state.arrivals.load.failed,
-    first.p50,
-    first.p99,
-    again.p99,
+    named.p50,
+    named.p99,
+    look.p50,
+    look.p99,
+    found.p99,
     state.memoryMiB?.nowMiB ?? "?",
     state.memoryMiB?.mostMiB ?? "?",
     state.idleCpu.worker,
@@ -212,14 +222,14 @@ function rowOf(state: State): Array<string | number> {
 
 function goalsOf(states: readonly State[]): Goal[] {
   const full = states.slice(1);
-  const claim = Math.max(...full.map(({ claims }) => Math.max(claims.first.p99, claims.again.p99)));
+  const claim = Math.max(...full.map(({ claims }) => claims.named.p99));
   const most = Math.max(...full.map(({ memoryMiB }) => memoryMiB?.mostMiB ?? 0));
   const p99s = states.map(({ arrivals }) => spreadOf(arrivals.latenciesMs).p99);
   const ratio = round(Math.max(...p99s.slice(1)) / (p99s[0] ?? Number.NaN));
   const unserved = full.reduce((sum, { arrivals }) => sum + arrivals.missing + arrivals.load.failed, 0);
   return [
     {
-      text: `claims under ${claimMsMax} ms (p99)`,
+      text: `claims for healthy endpoints under ${claimMsMax} ms (p99)`,
       measured: `${claim} ms`,
       reached: claim < claimMsMax,
     },

@@ -1,41 +1,67 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
-import { type ClaimRoom, claimDue } from "./server-parts.ts";
+import { type ClaimRoom, claimDue, findDue } from "./server-parts.ts";
 import { msNs, nowNs, sleep } from "./time.ts";
 
 type Kind = "first" | "again";
 
 /** The room that an idle process with the standard limits has. */
-const room: ClaimRoom = { limit: 200, perEndpoint: 32, afterEndpoint: "" };
+const perEndpoint = 32;
+const room = (endpoints: readonly string[]): ClaimRoom => ({ limit: 200, perEndpoint, endpoints });
+/** As many endpoints as a dispatcher claims from at once, of those that it found by looking. */
+const foundMax = 50;
 const pauseMs = 40;
 
-/** How long claims take, in milliseconds, seen from a connection of their own. */
+/** How long each took, in milliseconds, seen from a connection of its own. */
 export interface ClaimTimes {
-  readonly first: readonly number[];
-  readonly again: readonly number[];
+  /** Claims from endpoints that a hint named. */
+  readonly named: readonly number[];
+  /** Looking for endpoints with something due, first attempts and retries together. */
+  readonly look: readonly number[];
+  /** Claims from what was found by looking, of either kind. */
+  readonly found: readonly number[];
 }
 
 /**
- * Makes claims as a second worker would, as long as the work lasts, and takes each back: nothing is attempted by it, but
- * what it holds for that moment is out of reach for the real worker.
+ * Looks and claims as a second worker would, as long as the work lasts, and takes each back: nothing is attempted by it,
+ * but what it holds for that moment is out of reach for the real worker.
+ *
+ * @param named endpoints that hints name.
  */
-export async function timeClaims(database: pg.Pool, work: Promise<unknown>): Promise<ClaimTimes> {
-  const times: Record<Kind, number[]> = { first: [], again: [] };
+export async function timeClaims(
+  database: pg.Pool,
+  named: readonly string[],
+  work: Promise<unknown>,
+): Promise<ClaimTimes> {
+  const times = { named: [] as number[], look: [] as number[], found: [] as number[] };
   const workerId = randomUUID();
   const client = await database.connect();
   let working = true;
   const ended = work.finally(() => {
     working = false;
   });
+  // A client in a transaction has all of a pool that these use: query().
+  const pool = client as unknown as pg.Pool;
+  const timed = async <Value>(into: number[], act: () => Promise<Value>): Promise<Value> => {
+    const beganNs = nowNs();
+    const value = await act();
+    into.push((nowNs() - beganNs) / msNs);
+    return value;
+  };
+  const claim = async (into: number[], kind: Kind, endpoints: readonly string[]): Promise<void> => {
+    await client.query("BEGIN");
+    await timed(into, () => claimDue(pool, workerId, kind, room(endpoints)));
+    await client.query("ROLLBACK");
+  };
   try {
     while (working) {
+      await claim(times.named, "first", named);
+      const found = await timed(times.look, async () => ({
+        first: (await findDue(pool, "first", perEndpoint, "")).endpoints,
+        again: (await findDue(pool, "again", perEndpoint, "")).endpoints,
+      }));
       for (const kind of ["first", "again"] as const) {
-        await client.query("BEGIN");
-        const beganNs = nowNs();
-        // A client in a transaction has all of a pool that the claim uses: query().
-        await claimDue(client as unknown as pg.Pool, workerId, kind, room);
-        times[kind].push((nowNs() - beganNs) / msNs);
-        await client.query("ROLLBACK");
+        if (found[kind].length > 0) await claim(times.found, kind, found[kind].slice(0, foundMax));
       }
       await sleep(pauseMs);
     }
@@ -46,23 +72,23 @@ export async function timeClaims(database: pg.Pool, work: Promise<unknown>): Pro
   return times;
 }
 
-/** What PostgreSQL does for a claim: EXPLAIN (ANALYZE, BUFFERS), with the plan for these values and the one for any. */
-export async function explainClaims(database: pg.Pool): Promise<string> {
+/** What PostgreSQL does for it: EXPLAIN (ANALYZE, BUFFERS), with the plan for these values and the one for any. */
+export async function explainClaims(database: pg.Pool, named: readonly string[]): Promise<string> {
   const client = await database.connect();
   const parts: string[] = [];
   try {
-    for (const kind of ["first", "again"] as const) {
-      const { text, values } = await statementOf(kind);
+    for (const [title, statement] of Object.entries(statements)) {
+      const { text, values } = await textOf((pool) => statement(pool, named));
       for (const mode of ["force_custom_plan", "force_generic_plan"]) {
         await client.query("BEGIN");
         await client.query(`SET LOCAL plan_cache_mode = ${mode}`);
-        const name = `explained_${kind}_${mode}`;
+        const name = `explained_${title.replaceAll(" ", "_")}_${mode}`;
         await client.query(`PREPARE ${name} AS ${text}`);
         const literals = values.map((value) => client.escapeLiteral(literalOf(value))).join(", ");
         const { rows } = await client.query<{ "QUERY PLAN": string }>(
           `EXPLAIN (ANALYZE, BUFFERS) EXECUTE ${name}(${literals})`,
         );
-        parts.push(`-- ${kind}, ${mode}`, ...rows.map((row) => row["QUERY PLAN"]), "");
+        parts.push(`-- ${title}, ${mode}`, ...rows.map((row) => row["QUERY PLAN"]), "");
         await client.query("ROLLBACK");
         await client.query(`DEALLOCATE ${name}`);
       }
@@ -73,10 +99,19 @@ export async function explainClaims(database: pg.Pool): Promise<string> {
   return parts.join("\n");
 }
 
-const literalOf = (value: unknown): string => (Array.isArray(value) ? "{}" : String(value));
+const statements: Record<string, (pool: pg.Pool, named: readonly string[]) => Promise<unknown>> = {
+  "claim first": (pool, named) => claimDue(pool, randomUUID(), "first", room(named)),
+  "claim again": (pool, named) => claimDue(pool, randomUUID(), "again", room(named)),
+  "find first": (pool) => findDue(pool, "first", perEndpoint, ""),
+  "find again": (pool) => findDue(pool, "again", perEndpoint, ""),
+};
 
-/** The text that claimDue sends: a pool that only listens gets it. */
-async function statementOf(kind: Kind): Promise<{ text: string; values: unknown[] }> {
+const literalOf = (value: unknown): string => (Array.isArray(value) ? `{${value.join(",")}}` : String(value));
+
+/** The text that is sent: a pool that only listens gets it. */
+async function textOf(
+  send: (pool: pg.Pool) => Promise<unknown>,
+): Promise<{ text: string; values: unknown[] }> {
   let sent = { text: "", values: [] as unknown[] };
   const listener = {
     query: async (statement: typeof sent) => {
@@ -84,6 +119,6 @@ async function statementOf(kind: Kind): Promise<{ text: string; values: unknown[
       return { rows: [] };
     },
   };
-  await claimDue(listener as unknown as pg.Pool, randomUUID(), kind, room);
+  await send(listener as unknown as pg.Pool);
   return sent;
 }

@@ -4,3 +4,4 @@
  */
 export { startEmbedded } from "../../packages/server/dist/database/embedded/embedded.js";
 export { type ClaimRoom, claimDue } from "../../packages/server/dist/outbox/claim.js";
+export { findDue } from "../../packages/server/dist/outbox/find.js";

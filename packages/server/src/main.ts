@@ -35,7 +35,7 @@ import type { Report } from "./lifecycle/session.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ensureLogPartitions } from "./logbook/partitions.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { type Lane, parseLanes } from "./outbox/lane.ts";
+import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { Refusal } from "./refusal.ts";
 import type { Role, Running } from "./running.ts";
@@ -104,12 +104,12 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
   const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
   const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock);
-  const wakeTo: { wake: (lanes?: readonly Lane[]) => void } = { wake: () => {} };
+  const wakeTo: { wake: (hints: readonly Hint[]) => void } = { wake: () => {} };
   const intake = createReportIntake({
     pool: ground.pool,
     log,
     graces: config.graces,
-    onOwed: (lanes) => wakeTo.wake(lanes),
+    onOwed: (hints) => wakeTo.wake(hints),
     onAnswered: (report, sessionId, answer) => tellReport(ground, report, sessionId, answer),
   });
   if (options.role !== "api") {
@@ -235,7 +235,7 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
     workerId: randomUUID(),
     userAgent: `Sendoff/${version}`,
   });
-  const listener = listen(ground.connection, dueChannel, (lanes) => dispatcher.wake(parseLanes(lanes)), log);
+  const listener = listen(ground.connection, dueChannel, (hints) => dispatcher.wake(parseHints(hints)), log);
   const deadlines = watchDeadlines(pool, intake, log);
   started.add(async () => {
     await deadlines.stop();

@@ -150,6 +150,7 @@ describe("a session's webhooks", () => {
     expect(failed.success).toBe(false);
     expect("recordingUrl" in failed).toBe(false);
     // The log must not hold what makes the link work.
+    await until("the attempt is logged", async () => (await logsOf("rec-1")).length > 0);
     const [log] = await logsOf("rec-1");
     const detail = await server.api("GET", `/v1/projects/${server.projectId}/webhook-logs/${log?.id}`);
     expect(JSON.parse(detail.body.data.requestBody).recordingUrl).toBe(link.origin + link.pathname);

@@ -35,7 +35,7 @@ beforeEach(async () => {
     pool: database.pool,
     log,
     graces,
-    onOwed: (lanes) => dispatcher?.wake(lanes),
+    onOwed: (hints) => dispatcher?.wake(hints),
   });
   projectId = (await createProject(database.pool, "p")).id;
   const postSessionWebhook = {
@@ -115,7 +115,7 @@ describe("a process that was stopped and goes on", () => {
       // Not on the blocking connection: within a transaction what it sees of others stands still.
       const { rows } = await database.pool.query(
         `SELECT count(*) AS n FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%visited%'`,
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%room AS MATERIALIZED%'`,
       );
       return rows[0].n > 0;
     });

@@ -4,7 +4,9 @@ import { createTestDatabase, type TestDatabase } from "../../../test/database.ts
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
-import { type Claim, claimDue as claimKind } from "../src/outbox/claim.ts";
+import { type Claim, type ClaimKind, claimDue as claim } from "../src/outbox/claim.ts";
+import { findDue } from "../src/outbox/find.ts";
+import { lanesOf as lanesOfHints } from "../src/outbox/hint.ts";
 import { bringUp, type Lane } from "../src/outbox/lane.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
 import { settle } from "../src/outbox/settle.ts";
@@ -42,16 +44,15 @@ const recordingFailed: Report = { type: "recording-processed", success: false, o
 
 const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 
-/** Claims first attempts with room for all of them. */
-async function claimDue(worker: string, limit: number): Promise<Claim[]> {
-  const room = { limit, perEndpoint: 1_000, afterEndpoint: "" };
-  return (await claimKind(database.pool, worker, "first", room)).claims;
-}
+/** Claims first attempts with room for all of them, from every endpoint with something due. */
+const claimDue = (worker: string, limit: number): Promise<Claim[]> => claimKind(worker, "first", limit);
 
 /** Claims retries. */
-async function claimAgain(worker: string, limit: number): Promise<Claim[]> {
-  return (await claimKind(database.pool, worker, "again", { limit, perEndpoint: 1_000, afterEndpoint: "" }))
-    .claims;
+const claimAgain = (worker: string, limit: number): Promise<Claim[]> => claimKind(worker, "again", limit);
+
+async function claimKind(worker: string, kind: ClaimKind, limit: number): Promise<Claim[]> {
+  const { endpoints } = await findDue(database.pool, kind, 1_000, "");
+  return (await claim(database.pool, worker, kind, { limit, perEndpoint: 1_000, endpoints })).claims;
 }
 
 /** The lanes of claims that have settled. */
@@ -244,7 +245,7 @@ describe("taking over from a worker that died", () => {
     await endLeases();
     // A third POST is never made: what is lost twice is unknown.
     const taken = await takeOver(database.pool);
-    await bringUp(database.pool, taken.lanes);
+    await bringUp(database.pool, lanesOfHints(taken.hints));
     expect(taken).toMatchObject({ unknown: 1, again: 0 });
     expect(await logs()).toEqual([
       { event: "session.ended", attempt: 1, trigger: "live", outcome: "unknown", settled_as: null },

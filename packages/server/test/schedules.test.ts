@@ -6,6 +6,7 @@ import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
 import { type Claim, claimDue } from "../src/outbox/claim.ts";
+import { findDue } from "../src/outbox/find.ts";
 import { bringUp, type Lane } from "../src/outbox/lane.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
 import { afterAttempt } from "../src/outbox/retry.ts";
@@ -164,7 +165,8 @@ class Run {
   async #claim(worker: Worker, kind: "first" | "again"): Promise<void> {
     // Hints get lost; what they would have told is found without them.
     if (this.#random() < 0.5) await bringUp(database.pool, worker.freed.splice(0));
-    const room = { limit: 1 + this.#below(600), perEndpoint: 600, afterEndpoint: "" };
+    const { endpoints } = await findDue(database.pool, kind, 600, "");
+    const room = { limit: 1 + this.#below(600), perEndpoint: 600, endpoints };
     const { claims } = await claimDue(database.pool, worker.id, kind, room);
     for (const claim of claims) {
       if (claim.projectId !== this.projectId) continue;

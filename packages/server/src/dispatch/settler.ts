@@ -2,7 +2,6 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Lane } from "../outbox/lane.ts";
 import { type Settlement, settle } from "../outbox/settle.ts";
 
 /** Stores outcomes in batches, and tries until each is stored or its claim has ended. */
@@ -39,11 +38,11 @@ export interface SettlerParts {
   readonly workerId: string;
 }
 
-/**
- * @param onSettled called after each commit, which may have made the next of a lane due, with the lanes to look at once
- * more (outbox/lane.ts says why); and when nothing waits any more.
- */
-export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly Lane[]) => void): Settler {
+/** @param onSettled called after each commit with what it stored; and with nothing when nothing waits any more. */
+export function createSettler(
+  parts: SettlerParts,
+  onSettled: (settled: readonly Settlement[]) => void,
+): Settler {
   let waiting: Unsettled[] = [];
   let settling: Promise<void> | null = null;
   let window: NodeJS.Timeout | undefined;
@@ -71,7 +70,7 @@ export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly L
         );
         failing = false;
         tell(parts, batch, stored);
-        onSettled(batch.flatMap(({ settlement }) => lanesLeftBy(settlement)));
+        onSettled(batch.map(({ settlement }) => settlement));
       } catch (error) {
         failing = true;
         await keep(batch, error);
@@ -97,12 +96,6 @@ export function createSettler(parts: SettlerParts, onSettled: (lanes: readonly L
     idle: () => waiting.length === 0 && settling === null,
     stuck: () => failing || waiting.length > waitingMax,
   };
-}
-
-/** A lane may have got its next delivery while this one settled, unless this was its last. */
-function lanesLeftBy({ claim, next }: Settlement): Lane[] {
-  const goesOn = claim.inLane && claim.event !== "session.finalized" && next.kind === "settled";
-  return goesOn ? [{ sessionKey: claim.sessionKey, endpointId: claim.endpointId }] : [];
 }
 
 function tell(

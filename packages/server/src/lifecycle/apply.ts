@@ -3,7 +3,7 @@ import type pg from "pg";
 import { isUnavailable } from "../database/pool.ts";
 import type { Logger } from "../log.ts";
 import { appendParameters, appendSql, type FrozenEvent, freezeEvent } from "../outbox/append.ts";
-import { type Lane, parseLanes } from "../outbox/lane.ts";
+import { type Hint, parseHints } from "../outbox/hint.ts";
 import { Refusal } from "../refusal.ts";
 import type { Graces } from "./deadline.ts";
 import type { Report, Session } from "./session.ts";
@@ -81,7 +81,7 @@ const writeSql = `
     RETURNING session_key, project_id, session_id
   ), ${appendSql(names.length + 1)}
   SELECT project_id, session_id, (SELECT count(*) FROM born) AS owed, (SELECT count(*) FROM told) AS told,
-    (SELECT string_agg(session_key || ' ' || endpoint_id, ',') FROM born WHERE lane_taken) AS lanes
+    (SELECT string_agg(hint, ',') FROM hinted) AS hints
   FROM saved`;
 
 const groupKey = (projectId: string, sessionId: string): string => `${projectId} ${sessionId}`;
@@ -91,8 +91,8 @@ export interface IntakeParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly graces: Graces;
-  /** Told of each commit that made deliveries due, with the lanes that a settled delivery may just have freed. */
-  readonly onOwed: (lanes: readonly Lane[]) => void;
+  /** Told of each commit that owes deliveries. */
+  readonly onOwed: (hints: readonly Hint[]) => void;
   /** Told of each report that was decided and, when it changed something, committed. */
   readonly onAnswered?: (report: Report, sessionId: string, answer: Applied | Refusal) => void;
 }
@@ -163,8 +163,8 @@ async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): P
   try {
     const groups = await decideBatch(parts, batch);
     const changed = groups.filter((group) => group.changedSession !== null);
-    const { saved, owed, lanes } = await writeBatch(parts.pool, changed);
-    if (owed > 0) parts.onOwed(lanes);
+    const { saved, owed, hints } = await writeBatch(parts.pool, changed);
+    if (owed > 0) parts.onOwed(hints);
     const lost: Waiting[] = [];
     for (const group of groups) {
       const session = group.changedSession;
@@ -230,8 +230,8 @@ function decideGroup(stored: Session, waiting: Waiting[], now: Date, graces: Gra
 async function writeBatch(
   pool: pg.Pool,
   groups: readonly Group[],
-): Promise<{ saved: Set<string>; owed: number; lanes: Lane[] }> {
-  if (groups.length === 0) return { saved: new Set(), owed: 0, lanes: [] };
+): Promise<{ saved: Set<string>; owed: number; hints: Hint[] }> {
+  if (groups.length === 0) return { saved: new Set(), owed: 0, hints: [] };
   // Always in the same order, so that two processes with the same sessions in their batches cannot deadlock.
   const ordered = groups
     .map((group) => ({ session: group.changedSession as Session, events: group.events }))
@@ -240,7 +240,7 @@ async function writeBatch(
     project_id: string;
     session_id: string;
     owed: number;
-    lanes: string | null;
+    hints: string | null;
   }>({
     name: "report-write",
     text: writeSql,
@@ -252,7 +252,7 @@ async function writeBatch(
   return {
     saved: new Set(rows.map((row) => groupKey(row.project_id, row.session_id))),
     owed: rows[0]?.owed ?? 0,
-    lanes: parseLanes(rows[0]?.lanes ?? ""),
+    hints: parseHints(rows[0]?.hints ?? ""),
   };
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { defaultEvents, type EventName, type PayloadFacts, payloadText } from "@sendoff/contract";
 import { dueChannel } from "../database/listen.ts";
+import { hintSql } from "./hint.ts";
 
 /** An event whose bytes are made: they are stored, signed and sent just so, on every attempt. */
 export interface FrozenEvent {
@@ -53,8 +54,8 @@ export const blockedAgain = "interval '10 seconds'";
 /**
  * Common table expressions that store events and owe a delivery to each endpoint that subscribes at this moment.
  * They need one called `saved (session_key, project_id, session_id)` with the sessions whose change was stored: of the
- * others nothing is emitted. `born` has a row per delivery and `told` has NOTIFYed whoever claims,
- * naming the lanes that had an unsettled delivery before this commit.
+ * others nothing is emitted. `born` has a row per delivery, `hinted` the hints to what is due (hint.ts), and `told` has
+ * NOTIFYed them to whoever claims.
  *
  * Ids are given in the order of the rows, so that the order of delivery_id within a lane is the order of emission.
  *
@@ -105,10 +106,11 @@ export function appendSql(first: number): string {
       INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at)
       SELECT event_id, session_key, endpoint_id, in_lane, 'live', due_at FROM born ORDER BY event_id
       RETURNING 1
+    ), hinted AS (
+      SELECT ${hintSql("endpoint_id::text", "CASE WHEN lane_taken THEN session_key END")} AS hint FROM born GROUP BY 1
     ), told AS (
-      -- A payload holds less than 8,000 bytes and a lane takes 57 at most.
-      SELECT pg_notify('${dueChannel}', coalesce(lanes, '')) FROM (
-        SELECT string_agg(session_key || ' ' || endpoint_id, ',') FILTER (WHERE lane_taken) AS lanes
-        FROM (SELECT *, (row_number() OVER () - 1) / 100 AS part FROM born) AS numbered GROUP BY part) AS parts
+      -- A payload holds less than 8,000 bytes.
+      SELECT pg_notify('${dueChannel}', string_agg(hint, ',')) FROM (
+        SELECT hint, (row_number() OVER () - 1) / 100 AS part FROM hinted) AS numbered GROUP BY part
     )`;
 }

@@ -45,8 +45,8 @@ export interface ClaimRoom {
   readonly limit: number;
   /** Most that may be in flight of one endpoint, over all processes. */
   readonly perEndpoint: number;
-  /** Endpoints are visited in the order of their ids from behind this one; "" begins at the first. */
-  readonly afterEndpoint: string;
+  /** The endpoints to take from: what hints name and {@link findDue} finds. */
+  readonly endpoints: readonly string[];
 }
 
 /** What a claim found. */
@@ -54,8 +54,6 @@ export interface Claimed {
   readonly claims: Claim[];
   /** How many wait for an earlier one of their lane: they took places that others may have now. */
   readonly putOff: number;
-  /** The last endpoint that was visited; null when all that are left have been. */
-  readonly lastEndpoint: string | null;
 }
 
 /**
@@ -71,8 +69,12 @@ export const leaseMarginMs = 4_500;
  */
 export const stallAllowanceMs = 3_500;
 
-/** Most endpoints that one claim visits. */
-const endpointsMax = 200;
+/** Deliveries that have not been attempted, and those that have; each kind has an index and room of its own. */
+export type ClaimKind = "first" | "again";
+
+/** SQL: whether a row of `deliveries` waits for an attempt of this kind. */
+export const waits = (table: string, kind: ClaimKind): string =>
+  `${table}.state = 'pending' AND ${table}.attempts ${kind === "first" ? "= 0" : "> 0"}`;
 
 // Of an endpoint that has opted in to retries they may take a quarter of what may be in flight, and first attempts the
 // rest: neither can keep the other out.
@@ -81,41 +83,32 @@ const freeForFirst = `CASE WHEN endpoints.retry_attempts IS NULL THEN $3::int - 
 const freeForAgain = "least(greatest($3::int / 4, 1) - busy.again, $3::int - busy.all)";
 
 /**
- * A claim of first attempts or of retries, which have an index and room of their own each.
+ * A claim of first attempts or of retries.
  *
  * The claim is committed before the first byte leaves (guarantees, "The protocol", 2). URL, headers and secret are those
- * of this moment. Endpoints with something due are visited in turn by steps over the index, so the cost of a claim does
- * not grow with anybody's backlog. In a lane only the earliest unsettled delivery can be claimed: settled ones are gone
- * from the table, so an earlier row is an unsettled one. One that is not the earliest is put off, so that no claim
- * stumbles over it again and again; the settling of the one before it makes it due.
+ * of this moment. It takes from the endpoints that it is given and from no other, so that its cost does not grow with
+ * anybody else's backlog. A lease in the past belongs to a worker that is dead, and holds no place. In a lane only the
+ * earliest unsettled delivery can be claimed: settled ones are gone from the table, so an earlier row is an unsettled
+ * one. One that is not the earliest is put off, so that no claim stumbles over it again and again; the settling of the
+ * one before it makes it due.
  */
-const claimSql = (kind: "first" | "again"): string => {
-  const waiting = (table: string): string =>
-    `${table}.state = 'pending' AND ${table}.attempts ${kind === "first" ? "= 0" : "> 0"}`;
-  return `
-  WITH RECURSIVE visited AS (
-    (SELECT pending.endpoint_id, 1 AS number FROM deliveries AS pending
-     WHERE ${waiting("pending")} AND pending.endpoint_id > $4::uuid ORDER BY pending.endpoint_id LIMIT 1)
-    UNION ALL
-    SELECT next.endpoint_id, visited.number + 1 FROM visited CROSS JOIN LATERAL (
-      SELECT pending.endpoint_id FROM deliveries AS pending
-      WHERE ${waiting("pending")} AND pending.endpoint_id > visited.endpoint_id
-      ORDER BY pending.endpoint_id LIMIT 1) AS next
-    WHERE visited.number < ${endpointsMax}
-  ), room AS (
-    SELECT visited.endpoint_id, ${kind === "first" ? freeForFirst : freeForAgain} AS free
-    FROM visited
-    JOIN endpoints ON endpoints.endpoint_id = visited.endpoint_id
+const claimSql = (kind: ClaimKind): string => `
+  WITH room AS MATERIALIZED (
+    SELECT endpoints.endpoint_id, ${kind === "first" ? freeForFirst : freeForAgain} AS free
+    FROM unnest($4::uuid[]) WITH ORDINALITY AS named (endpoint_id, position)
+    JOIN endpoints ON endpoints.endpoint_id = named.endpoint_id
     CROSS JOIN LATERAL (
       SELECT count(*) AS all, count(*) FILTER (WHERE attempts = 1) AS first,
         count(*) FILTER (WHERE attempts > 1) AS again
       FROM deliveries
-      WHERE deliveries.endpoint_id = visited.endpoint_id AND deliveries.state = 'in_flight') AS busy
+      WHERE deliveries.endpoint_id = named.endpoint_id AND deliveries.state = 'in_flight'
+        AND deliveries.lease_until > now()) AS busy
+    ORDER BY named.position
   ), due AS (
     SELECT taken.* FROM room CROSS JOIN LATERAL (
       SELECT pending.delivery_id, pending.session_key, pending.endpoint_id, pending.in_lane
       FROM deliveries AS pending
-      WHERE pending.endpoint_id = room.endpoint_id AND ${waiting("pending")} AND pending.due_at <= now()
+      WHERE pending.endpoint_id = room.endpoint_id AND ${waits("pending", kind)} AND pending.due_at <= now()
       ORDER BY pending.due_at, pending.delivery_id LIMIT greatest(room.free, 0)
       FOR UPDATE SKIP LOCKED) AS taken
     LIMIT $2
@@ -157,55 +150,43 @@ const claimSql = (kind: "first" | "again"): string => {
     JOIN events ON events.event_id = claimed.event_id
     JOIN sessions ON sessions.session_key = claimed.session_key
   )
-  -- One row at least, for what was visited.
-  SELECT whole.*, visit.endpoints, visit.last, visit."putOff"
-  FROM (SELECT count(*) AS endpoints, max(endpoint_id::text) AS last,
-          (SELECT count(*) FROM put_off) AS "putOff" FROM visited) AS visit
-  LEFT JOIN whole ON true
+  -- One row at least, for what was put off.
+  SELECT whole.*, (SELECT count(*) FROM put_off) AS "putOff"
+  FROM (SELECT) AS always LEFT JOIN whole ON true
   ORDER BY whole."deliveryId"`;
-};
 
 const firstSql = claimSql("first");
 const againSql = claimSql("again");
-const beforeAll = "00000000-0000-0000-0000-000000000000";
 
 type Row = Omit<Claim, "retries" | "deliveryId"> & {
   readonly deliveryId: number | null;
   readonly retryAttempts: number | null;
   readonly retryWindowMs: number | null;
-  readonly endpoints: number;
-  readonly last: string | null;
   readonly putOff: number;
 };
 
-/**
- * Claims deliveries that are due, within the room, from one endpoint after the other.
- *
- * @param kind first attempts, or retries.
- */
+/** Claims deliveries that are due, within the room, from one endpoint after the other. */
 export async function claimDue(
   pool: pg.Pool,
   workerId: string,
-  kind: "first" | "again",
+  kind: ClaimKind,
   room: ClaimRoom,
 ): Promise<Claimed> {
   const { rows } = await pool.query<Row>({
     name: `delivery-claim-${kind}`,
     text: kind === "first" ? firstSql : againSql,
-    values: [workerId, room.limit, room.perEndpoint, room.afterEndpoint || beforeAll, leaseMarginMs],
+    values: [workerId, room.limit, room.perEndpoint, room.endpoints, leaseMarginMs],
   });
-  const visit = rows[0];
   return {
     claims: rows.flatMap(({ deliveryId, ...row }) =>
       deliveryId === null ? [] : [claimOf({ ...row, deliveryId })],
     ),
-    putOff: visit?.putOff ?? 0,
-    lastEndpoint: visit !== undefined && visit.endpoints >= endpointsMax ? visit.last : null,
+    putOff: rows[0]?.putOff ?? 0,
   };
 }
 
 function claimOf(row: Row & { deliveryId: number }): Claim {
-  const { retryAttempts, retryWindowMs, endpoints: _endpoints, last: _last, putOff: _putOff, ...claim } = row;
+  const { retryAttempts, retryWindowMs, putOff: _putOff, ...claim } = row;
   const retries =
     retryAttempts === null || retryWindowMs === null
       ? null

@@ -6,14 +6,6 @@ export interface Lane {
   readonly endpointId: string;
 }
 
-/** Lanes as the text of a NOTIFY. */
-export function parseLanes(payload: string): Lane[] {
-  return payload.split(",").flatMap((text) => {
-    const [sessionKey, endpointId] = text.split(" ");
-    return endpointId === undefined ? [] : [{ sessionKey: Number(sessionKey), endpointId }];
-  });
-}
-
 // The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
 // neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that
 // found its lane taken looks once more afterwards, and whoever commits a settling does: of the two commits one is the

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { logColumns } from "../logbook/columns.ts";
-import type { Lane } from "./lane.ts";
+import type { Hint } from "./hint.ts";
 
 /** What became of the deliveries that dead workers had claimed. */
 export interface TakenOver {
@@ -8,8 +8,8 @@ export interface TakenOver {
   readonly unknown: number;
   /** Due again. */
   readonly again: number;
-  /** Lanes whose next delivery may be due now. */
-  readonly lanes: Lane[];
+  /** Where something may be due now: what was lost itself, and the next of a lane. */
+  readonly hints: Hint[];
   /** There may be more than one statement takes over. */
   readonly more: boolean;
 }
@@ -55,7 +55,7 @@ const takeoverSql = `
 
 /** Takes over deliveries whose lease is in the past by the database's clock. */
 export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
-  const { rows } = await pool.query<Lane & { settled_as: string | null }>({
+  const { rows } = await pool.query<{ settled_as: string | null; sessionKey: number; endpointId: string }>({
     name: "delivery-takeover",
     text: takeoverSql,
     values: [batchMax],
@@ -65,6 +65,6 @@ export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
     unknown,
     again: rows.length - unknown,
     more: rows.length === batchMax,
-    lanes: rows.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId })),
+    hints: rows.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId })),
   };
 }

@@ -1,0 +1,186 @@
+import type pg from "pg";
+import type { Clock } from "../clock.ts";
+import type { Logger } from "../log.ts";
+import { type Claim, type ClaimKind, claimDue, leaseMarginMs } from "../outbox/claim.ts";
+import { findDue } from "../outbox/find.ts";
+import { type Hint, lanesOf } from "../outbox/hint.ts";
+import { bringUp, type Lane } from "../outbox/lane.ts";
+
+/** Claims what is due, told by hints and by looking, as long as there is room. */
+export interface Claimer {
+  /** A commit made deliveries due there. */
+  fresh(hints: readonly Hint[]): void;
+  /** Endpoints have room again for what waits there, and lanes may go on. */
+  freed(hints: readonly Hint[], kind: ClaimKind): void;
+  /** There may be room in this process again. */
+  wake(): void;
+  /** Claims no more, and waits for the claim under way. */
+  stop(): Promise<void>;
+}
+
+export interface ClaimerParts {
+  readonly pool: pg.Pool;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly workerId: string;
+  /** Most attempts under way to one endpoint, over all processes. */
+  readonly perEndpointMax: number;
+  /** How many more attempts of a kind this process may have under way now. */
+  readonly room: (kind: ClaimKind) => number;
+  /** @param leaseEndsMs until when the claim lasts, monotonic. */
+  readonly begin: (kind: ClaimKind, claim: Claim, leaseEndsMs: number) => void;
+}
+
+/** Most deliveries of one claim. Measured (performance): 500 gains a tenth, 50 costs half as much again. */
+const freshMax = 200;
+/** The same of endpoints that may have a backlog: what is fresh waits for one such claim at most. */
+const othersMax = 100;
+/** How often all endpoints are looked at, in milliseconds. Polling is the truth, hints are hints. */
+const pollMs = 250;
+/** Looking takes a fifth of the time at most, and happens once a second at least. */
+const pauseShare = 4;
+const pauseMaxMs = 1_000;
+/**
+ * An endpoint may have so much of the room that is still free. Those that hang thereby share what is left with each
+ * other, and never all of it: of 1,024 places 20 of them hold 28 each, 1,000 of them one each, and some stay free.
+ */
+const shareOfFree = 1 / 16;
+
+/** Endpoints to claim from, each once, the one that has waited longest first. */
+interface Queue {
+  readonly kind: ClaimKind;
+  /** Most endpoints, and most deliveries, of one claim. */
+  readonly most: number;
+  endpoints: Set<string>;
+}
+
+export function createClaimer(parts: ClaimerParts): Claimer {
+  const { pool, log, clock, workerId } = parts;
+  const queue = (kind: ClaimKind, most = othersMax): Queue => ({ kind, most, endpoints: new Set() });
+  const fresh = queue("first", freshMax);
+  const freed = { first: queue("first"), again: queue("again") };
+  const found = { first: queue("first"), again: queue("again") };
+  let others = [freed.first, freed.again, found.first, found.again];
+  let freshHadTurn = false;
+  const lanes: Lane[] = [];
+  let claiming: Promise<void> | null = null;
+  let wakeAgain = false;
+  let looking: Promise<void> | null = null;
+  let stopped = false;
+
+  const failed = (error: unknown): void =>
+    log.error({
+      event: "delivery.claim_failed",
+      reason: error instanceof Error ? error.message : String(error),
+    });
+
+  const wake = (): void => {
+    if (stopped) return;
+    if (claiming !== null) {
+      wakeAgain = true;
+      return;
+    }
+    // What a claim that fails has taken from the queues is found by looking.
+    claiming = claimAll()
+      .catch(failed)
+      .finally(() => {
+        claiming = null;
+        if (!wakeAgain) return;
+        wakeAgain = false;
+        wake();
+      });
+  };
+
+  const claimAll = async (): Promise<void> => {
+    while (!stopped) {
+      if (lanes.length > 0) await bringUp(pool, lanes.splice(0));
+      const next = nextQueue();
+      if (next === undefined) return;
+      await claimFrom(next);
+    }
+  };
+
+  /** What is fresh has every second turn, the others share the rest: none waits for ever, however full another is. */
+  const nextQueue = (): Queue | undefined => {
+    const ready = ({ kind, endpoints }: Queue): boolean => endpoints.size > 0 && parts.room(kind) > 0;
+    const other = others.find(ready);
+    freshHadTurn = ready(fresh) && !(freshHadTurn && other !== undefined);
+    if (freshHadTurn) return fresh;
+    if (other !== undefined) others = [...others.filter((one) => one !== other), other];
+    return other;
+  };
+
+  const claimFrom = async (queue: Queue): Promise<void> => {
+    const { kind, most } = queue;
+    const endpoints = takeFrom(queue);
+    const free = parts.room(kind);
+    const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints };
+    // Taken before the statement, so that our idea of the lease ends before the database's.
+    const askedMs = clock.monotonicMs();
+    const { claims, putOff } = await claimDue(pool, workerId, kind, room);
+    for (const claim of claims) parts.begin(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
+    // What was put off has taken places that others may have now.
+    if (claims.length + putOff < room.limit) return;
+    // There may be more. Who got nothing comes before the others next time, who got something after them.
+    const served = new Set(claims.map((claim) => claim.endpointId));
+    const unserved = endpoints.filter((endpoint) => !served.has(endpoint));
+    queue.endpoints = new Set([...unserved, ...queue.endpoints, ...endpoints]);
+  };
+
+  const perEndpoint = (free: number): number =>
+    Math.max(1, Math.min(parts.perEndpointMax, Math.floor(free * shareOfFree)));
+
+  const lookAt = async (kind: ClaimKind): Promise<void> => {
+    let after: string | null = "";
+    while (after !== null && !stopped) {
+      const free = parts.room(kind);
+      if (free <= 0) return;
+      const { endpoints, last } = await findDue(pool, kind, perEndpoint(free), after);
+      for (const endpoint of endpoints) found[kind].endpoints.add(endpoint);
+      if (endpoints.length > 0) wake();
+      after = last;
+    }
+  };
+
+  let timer: NodeJS.Timeout;
+  const look = (): void => {
+    const beganMs = clock.monotonicMs();
+    looking = lookAt("first")
+      .then(() => lookAt("again"))
+      .catch(failed)
+      .finally(() => {
+        const tookMs = clock.monotonicMs() - beganMs;
+        timer = setTimeout(look, Math.min(pauseMaxMs, Math.max(pollMs, tookMs * pauseShare)));
+      });
+  };
+  timer = setTimeout(look, 0);
+
+  return {
+    wake,
+    fresh(hints) {
+      lanes.push(...lanesOf(hints));
+      for (const { endpointId } of hints) fresh.endpoints.add(endpointId);
+      wake();
+    },
+    freed(hints, kind) {
+      lanes.push(...lanesOf(hints));
+      for (const { endpointId } of hints) freed[kind].endpoints.add(endpointId);
+      wake();
+    },
+    async stop() {
+      stopped = true;
+      await Promise.all([claiming, looking]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+function takeFrom({ endpoints, most }: Queue): string[] {
+  const taken: string[] = [];
+  for (const endpoint of endpoints) {
+    if (taken.length === most) break;
+    taken.push(endpoint);
+    endpoints.delete(endpoint);
+  }
+  return taken;
+}
