@@ -15,13 +15,14 @@ export interface DeliveryTerms {
   readonly retries?: { readonly attempts: number; readonly window: string };
 }
 
-const events = ["session.ended", "call.ended", "session.finalized"];
+const laneEvents = ["session.ended", "call.ended", "session.finalized"];
 
-/** Makes one project per port, each with a webhook for all events of a lane. */
+/** Makes one project per port, each with a webhook: for all events of a lane, or those given. */
 export async function createProjects(
   stage: Stage,
   ports: readonly number[],
   termsOf: (index: number) => DeliveryTerms = () => ({}),
+  events: readonly string[] = laneEvents,
 ): Promise<Project[]> {
   const made: Array<Omit<Project, "endpointId">> = [];
   for (const [index, port] of ports.entries()) {

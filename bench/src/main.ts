@@ -8,9 +8,10 @@ import { neighbour } from "./neighbour.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { Scope } from "./scope.ts";
 import { formatTable } from "./table.ts";
+import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
 
-const benchmarks: readonly Benchmark[] = [neighbour, backlog];
+const benchmarks: readonly Benchmark[] = [throughput, neighbour, backlog];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 
 async function main(args: readonly string[]): Promise<number> {

@@ -1,11 +1,15 @@
-/** How a path of the sink answers: 200 at once, or not at all until it is told to answer. */
-export type Behaviour = "answer" | "hold";
+/**
+ * How a port of the sink answers: 200 at once, or not at all until it is told to answer; "count" answers at once and
+ * notes nothing but the number, so that it costs next to nothing.
+ */
+export type Behaviour = "answer" | "hold" | "count";
 
 /** What the benchmark tells the sink's process. */
 export type ToSink =
   | { readonly type: "listen"; readonly ports: number }
   | { readonly type: "behave"; readonly ports: readonly number[]; readonly behaviour: Behaviour }
-  | { readonly type: "take" };
+  | { readonly type: "take" }
+  | { readonly type: "count" };
 
 /** Deliveries that arrived, since the last time they were asked for: one of each array belongs together. */
 export interface Arrivals {
@@ -19,4 +23,5 @@ export interface Arrivals {
 export type FromSink =
   | { readonly type: "listening"; readonly ports: readonly number[] }
   | { readonly type: "behaving" }
-  | ({ readonly type: "arrived" } & Arrivals);
+  | ({ readonly type: "arrived" } & Arrivals)
+  | { readonly type: "counted"; readonly requests: number };

@@ -9,6 +9,7 @@ const behaviours = new Map<number, Behaviour>();
 const held = new Map<number, Set<Socket>>();
 let keys: string[] = [];
 let atNs: number[] = [];
+let counted = 0;
 
 function serve(socket: Socket): void {
   let chunks: Buffer[] = [];
@@ -21,6 +22,11 @@ function serve(socket: Socket): void {
     const body = bodyOf(chunks.length === 1 ? chunk : Buffer.concat(chunks));
     if (body === null) return;
     chunks = [];
+    if (behaviours.get(port) === "count") {
+      counted += 1;
+      socket.write(okAnswer);
+      return;
+    }
     const { sessionId, event } = JSON.parse(body) as { sessionId: string; event: string };
     keys.push(`${sessionId} ${event}`);
     atNs.push(firstByteNs);
@@ -70,6 +76,8 @@ async function answer(message: ToSink): Promise<FromSink> {
         held.delete(port);
       }
       return { type: "behaving" };
+    case "count":
+      return { type: "counted", requests: counted };
     case "take": {
       const arrivals = { keys, atNs };
       keys = [];

@@ -15,6 +15,9 @@ export interface Sink {
   behave(ports: readonly number[], behaviour: Behaviour): Promise<void>;
   /** What has arrived since the last call. */
   take(): Promise<Arrivals>;
+  /** How many requests have arrived at ports that only count. */
+  counted(): Promise<number>;
+  readonly pid: number;
 }
 
 export function startSink(scope: Scope): Sink {
@@ -42,5 +45,7 @@ export function startSink(scope: Scope): Sink {
       await ask({ type: "behave", ports, behaviour });
     },
     take: () => ask<"arrived">({ type: "take" }),
+    counted: async () => (await ask<"counted">({ type: "count" })).requests,
+    pid: child.pid ?? 0,
   };
 }

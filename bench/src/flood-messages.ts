@@ -1,0 +1,28 @@
+/** Requests that are sent over and over, as many at a time as there are connections. */
+export interface FloodPlan {
+  readonly origin: string;
+  /** Sent in turn. `{n}` in a path is a number that never comes again. */
+  readonly requests: ReadonlyArray<{
+    readonly path: string;
+    readonly headers: readonly string[];
+    readonly body: string;
+  }>;
+  readonly connections: number;
+}
+
+/** What a benchmark tells a flood's process. */
+export type ToFlood =
+  | { readonly type: "begin"; readonly plan: FloodPlan }
+  | { readonly type: "count" }
+  | { readonly type: "end" };
+
+/** What has been answered since the beginning. */
+export interface Flooded {
+  readonly type: "flooded";
+  /** Answered 2xx. */
+  readonly accepted: number;
+  /** Answered anything else, or not at all. */
+  readonly refused: number;
+  /** How long refusals took, in milliseconds; the latest ones. */
+  readonly refusedMs: readonly number[];
+}
