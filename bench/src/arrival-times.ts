@@ -8,6 +8,10 @@ export interface Phase {
   readonly load: Load;
   /** From sending the report to the first byte of its event at the sink, in milliseconds. */
   readonly latenciesMs: readonly number[];
+  /** From the answer to the report to that byte; below 0 when the event was quicker. */
+  readonly afterAnswerMs: readonly number[];
+  /** From the arrival of the last earlier event of a session to that of its session.finalized, where that had to wait. */
+  readonly finalizedMs: readonly number[];
   /** Events that had not arrived when the wait for them ended. */
   readonly missing: number;
 }
@@ -43,12 +47,33 @@ export async function measureArrivals(
     if (!counted.some(isMissing) || nowNs() > end) break;
     await sleep(50);
   }
+  const since = (fromNs: (emitted: Emitted) => number): number[] =>
+    counted.flatMap((emitted) => {
+      const at = arrivedNs.get(emitted.key);
+      return at === undefined ? [] : [(at - fromNs(emitted)) / msNs];
+    });
   return {
     load,
-    latenciesMs: counted.flatMap(({ key, sentNs }) => {
-      const at = arrivedNs.get(key);
-      return at === undefined ? [] : [(at - sentNs) / msNs];
-    }),
+    latenciesMs: since(({ sentNs }) => sentNs),
+    afterAnswerMs: since(({ answeredNs }) => answeredNs),
+    finalizedMs: finalizedAfter(load.emitted, measured, arrivedNs),
     missing: counted.filter(isMissing).length,
   };
+}
+
+/** session.finalized and the event before it are emitted by one report: it leaves when that one was answered. */
+function finalizedAfter(
+  emitted: readonly Emitted[],
+  measured: ReadonlySet<Project>,
+  arrivedNs: ReadonlyMap<string, number>,
+): number[] {
+  const last = emitted.filter(({ project, event }) => measured.has(project) && event === "session.finalized");
+  return last.flatMap(({ key }) => {
+    const sessionId = key.slice(0, key.indexOf(" "));
+    const before = ["session.ended", "call.ended"].map(
+      (event) => arrivedNs.get(`${sessionId} ${event}`) ?? 0,
+    );
+    const at = arrivedNs.get(key);
+    return at === undefined || Math.max(...before) === 0 ? [] : [(at - Math.max(...before)) / msNs];
+  });
 }
