@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { AgentEvent } from "./events.ts";
+import { AgentEvent, eventList } from "./events.ts";
 import { Timestamp } from "./ids.ts";
 
 /** One header that is sent along with each attempt. Source: seed, "Configure". */
@@ -73,11 +73,7 @@ export const PostSessionWebhook = z
   .strictObject({
     url: z.string().min(1).max(urlBytesMax),
     headers: z.array(EndpointHeader).max(20).optional(),
-    events: z
-      .array(AgentEvent)
-      .min(1)
-      .refine((events) => new Set(events).size === events.length, { error: "expected each event once" })
-      .optional(),
+    events: eventList(AgentEvent).optional(),
     delivery: DeliveryPolicy.optional(),
   })
   .meta({ id: "PostSessionWebhook" });

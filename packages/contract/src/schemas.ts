@@ -3,9 +3,11 @@ import * as agent from "./agent.ts";
 import * as errors from "./errors.ts";
 import * as events from "./events.ts";
 import * as inspector from "./inspector.ts";
+import * as projectWebhooks from "./project-webhooks.ts";
 import * as projects from "./projects.ts";
 import * as reports from "./reports.ts";
 import * as sessions from "./sessions.ts";
+import * as textSessions from "./text-sessions.ts";
 import * as logs from "./webhook-logs.ts";
 
 /** The schemas that are published as files, by the name of the file. */
@@ -32,6 +34,17 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-session-detail": sessions.SessionDetail,
   "api-webhook-log": logs.WebhookLog,
   "api-webhook-log-detail": logs.WebhookLogDetail,
+  "api-create-project-webhook": projectWebhooks.CreateProjectWebhook,
+  "api-created-project-webhook": projectWebhooks.CreatedProjectWebhook,
+  "api-project-webhooks": projectWebhooks.ProjectWebhooks,
+  "api-check-project-webhook": projectWebhooks.CheckProjectWebhook,
+  "api-project-webhook-check": projectWebhooks.ProjectWebhookCheck,
+  "api-removed-project-webhook": projectWebhooks.RemovedProjectWebhook,
+  "api-create-text-session": textSessions.CreateTextSession,
+  "api-created-text-session": textSessions.CreatedTextSession,
+  "api-text-session-state": textSessions.TextSessionState,
+  "api-end-text-session": textSessions.EndTextSession,
+  "api-ended-text-session": textSessions.EndedTextSession,
   "api-inspected-request": inspector.InspectedRequest,
   "api-error": errors.ErrorBody,
 };

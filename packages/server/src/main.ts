@@ -17,10 +17,12 @@ import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
+import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
 import { projectRoutes } from "./http/routes/projects.ts";
 import { recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
+import { textSessionRoutes } from "./http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
 import {
   loadSecretKey,
@@ -252,7 +254,9 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
   return [
     ...projectRoutes(pool),
     ...agentRoutes(pool, sealer, config.allowHttp),
+    ...projectWebhookRoutes(pool, sealer, config.allowHttp, ground.metrics, ground.log),
     ...sessionRoutes(pool, intake),
+    ...textSessionRoutes(pool, intake),
     ...reportRoutes(intake, ground.log),
     ...webhookLogRoutes(pool),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),

@@ -40,6 +40,7 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   project_not_found: () => server.api("GET", "/v1/projects/00000000-0000-4000-8000-000000000000/agent"),
   session_not_found: () => server.api("GET", session("never-seen")),
   webhook_log_not_found: () => server.api("GET", `${project()}/webhook-logs/999999`),
+  webhook_not_found: () => server.api("DELETE", `/project/${server.projectId}/webhooks/1`),
   inspector_not_found: () => server.api("GET", "/inspect/nobody"),
   recording_not_found: async () => server.api("GET", await linkWithoutAudio(), undefined, ""),
   recording_link_invalid: () => server.api("GET", `/recordings/projects/${server.projectId}/a.ogg?expires=1`),
@@ -60,6 +61,19 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   async conversation_over() {
     await server.api("POST", `${session("text-3")}/conversation-ended`, conversation);
     return server.api("PATCH", session("text-3"), { messagesCount: 3 });
+  },
+  async duplicate_endpoint() {
+    const webhook = { url: "https://example.com/twice" };
+    await server.api("POST", `/project/${server.projectId}/webhooks`, webhook);
+    return server.api("POST", `/project/${server.projectId}/webhooks`, webhook);
+  },
+  async quota() {
+    const { body } = await server.api("POST", "/v1/projects", { name: "full" }, server.developerKey);
+    const { id, key } = body.data;
+    const make = (number: number): Promise<ApiAnswer> =>
+      server.api("POST", `/project/${id}/webhooks`, { url: `https://example.com/${number}` }, key);
+    for (let number = 0; number < 50; number++) await make(number);
+    return make(50);
   },
   body_too_large: () => server.api("POST", `${project()}/sessions`, " ".repeat(1024 * 1024 + 1)),
   async media_type_not_json() {

@@ -123,8 +123,8 @@ class Run {
     await database.pool.query(
       `INSERT INTO endpoints (endpoint_id, project_id, kind, url, secret_sealed, events, timeout_ms, retry_attempts,
          retry_window_text, retry_window_ms)
-       VALUES ($1, $2, 'agent', 'https://example.com/', 's',
-         '{session.ended,call.ended,session.finalized,recording.ready}', 10000, $3, $4, $5)`,
+       VALUES ($1, $2, 'project', 'https://example.com/', 's',
+         '{session.started,session.ended,call.ended,session.finalized,recording.ready}', 10000, $3, $4, $5)`,
       [
         randomUUID(),
         this.projectId,
@@ -187,6 +187,10 @@ class Run {
         `two at once in a lane: ${where}`,
       ).toBe(false);
       const finalized = lane.some(({ event }) => event === "session.finalized");
+      const started = claim.event === "session.started";
+      expect(started && lane.some(({ event }) => event !== claim.event), `started late: ${where}`).toBe(
+        false,
+      );
       if (claim.event !== "session.finalized") expect(finalized, `after finalized: ${where}`).toBe(false);
     }
     const before = attempts.filter(({ event }) => event === claim.event);
@@ -278,7 +282,7 @@ class Run {
     expect(rows.every((row) => row.settlings === 1 && row.deliveries === 1)).toBe(true);
     const begun = [...this.wire.values()].flat().length;
     expect(rows.reduce((sum, row) => sum + row.logged, 0)).toBe(begun);
-    expect(rows.length).toBeGreaterThan(sessionsPerRun * 2);
+    expect(rows.length).toBeGreaterThan(sessionsPerRun * 3);
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Report, Session } from "../src/lifecycle/session.ts";
-import { transition, unseenSession, variablesBytesMax } from "../src/lifecycle/transition.ts";
+import { type Decision, transition, unseenSession, variablesBytesMax } from "../src/lifecycle/transition.ts";
 
 const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 const firstAt = new Date("2026-05-03T08:42:11.512Z");
@@ -49,15 +49,24 @@ const recording = (more: Partial<ReportOf<"recording-processed">> = {}): Report 
 
 const unseen = (): Session => unseenSession("8f3e2c91-4a7b-4d6e-a23c-9b1f5e8d4c20", "s-1", firstAt);
 
-/** The session after reports that all must be taken, as it is stored, and the events of the last one. */
+/**
+ * The session after reports that all must be taken, as it is stored, and the events of the last one. session.started is
+ * left out of them: it has tests of its own.
+ */
 function after(...reports: Report[]): { session: Session; events: readonly string[] } {
+  const { session, events } = stepsOf(...reports);
+  return { session, events: events.at(-1)?.filter((event) => event !== "session.started") ?? [] };
+}
+
+/** The same with the events of each report. */
+function stepsOf(...reports: Report[]): { session: Session; events: Array<readonly string[]> } {
   let session = unseen();
-  let events: readonly string[] = [];
+  const events: Array<readonly string[]> = [];
   for (const report of reports) {
     const decision = transition(session, report, firstAt, graces);
     if (decision.kind !== "changed") throw new Error(`${report.type} was ${decision.kind}`);
     session = { ...decision.session, version: 1 };
-    events = decision.events;
+    events.push(decision.events);
   }
   return { session, events };
 }
@@ -301,6 +310,106 @@ describe("creation", () => {
 
   test("emits nothing for the agent", () => {
     expect(after(created()).events).toEqual([]);
+  });
+});
+
+describe("session.started", () => {
+  test("comes with the creation of a session, once", () => {
+    expect(stepsOf(created(), progress({ messagesCount: 1 }), conversation(), call()).events).toEqual([
+      ["session.started"],
+      [],
+      ["session.ended"],
+      ["call.ended", "session.finalized"],
+    ]);
+  });
+
+  test("comes before the other events of a first report, whichever it is", () => {
+    expect(stepsOf(conversation({ channel: "text" })).events).toEqual([
+      ["session.started", "session.ended", "session.finalized"],
+    ]);
+    expect(stepsOf(call({ conversation: "none" })).events).toEqual([
+      ["session.started", "session.ended", "call.ended", "session.finalized"],
+    ]);
+    expect(stepsOf(recording()).events).toEqual([["session.started", "recording.ready"]]);
+  });
+
+  test("waits for the channel: progress alone does not start a session", () => {
+    expect(stepsOf(progress({ messagesCount: 1 }), created()).events).toEqual([[], ["session.started"]]);
+    expect(stepsOf(progress({ messagesCount: 1 }), call()).events).toEqual([
+      [],
+      ["session.started", "call.ended"],
+    ]);
+  });
+
+  test("never comes after the session's end: what ended without a channel has no beginning", () => {
+    expect(stepsOf(conversation({ channel: null }), call()).events).toEqual([
+      ["session.ended"],
+      ["call.ended", "session.finalized"],
+    ]);
+    expect(stepsOf(conversation({ channel: null }), created({ channel: "text" })).events).toEqual([
+      ["session.ended"],
+      ["session.finalized"],
+    ]);
+  });
+
+  test("of a session that a deadline takes for text comes first in that commit, unless it had ended", () => {
+    const passed = (session: Session): Decision =>
+      transition(session, { type: "deadline" }, new Date(firstAt.getTime() + graces.sessionMs), graces);
+    expect(passed(after(progress({ messagesCount: 1 })).session)).toMatchObject({
+      events: ["session.started", "session.ended", "session.finalized"],
+      session: { channel: "text", channelAssumed: true },
+    });
+    expect(passed(after(conversation({ channel: null })).session)).toMatchObject({
+      events: ["session.finalized"],
+    });
+  });
+});
+
+describe("the end of a text session by its own call", () => {
+  const end: Report = { type: "text-session-ended" };
+
+  test("ends the conversation where the last progress left it", () => {
+    const { session, events } = after(
+      created({ channel: "text" }),
+      progress({ currentNodeId: "deep", messagesCount: 5, extractedVariables: '{"a":1}' }),
+      end,
+    );
+    expect(events).toEqual(["session.ended", "session.finalized"]);
+    expect(session).toMatchObject({
+      currentNodeId: "deep",
+      messagesCount: 5,
+      extractedVariables: '{"a":1}',
+      conversationEndedBy: "runtime",
+      conversationEndedAt: null,
+      finalizedAt: firstAt,
+    });
+  });
+
+  test("a second time is a duplicate, also after the runtime's own report or a deadline", () => {
+    const ended = after(created({ channel: "text" }), end).session;
+    expect(transition(ended, end, later, graces)).toEqual({ kind: "duplicate", session: ended });
+    const reported = after(conversation({ channel: "text" })).session;
+    expect(transition(reported, end, later, graces).kind).toBe("duplicate");
+    const open = after(created({ channel: "text" })).session;
+    const muchLater = new Date(firstAt.getTime() + graces.sessionMs);
+    const passed = transition(open, { type: "deadline" }, muchLater, graces);
+    if (passed.kind !== "changed") throw new Error(passed.kind);
+    expect(transition({ ...passed.session, version: 2 }, end, muchLater, graces).kind).toBe("duplicate");
+  });
+
+  test("states the channel of a session that has none, ended or not", () => {
+    expect(after(progress({ messagesCount: 2 }), end).session).toMatchObject({
+      channel: "text",
+      messagesCount: 2,
+    });
+    expect(after(conversation({ channel: null }), end).events).toEqual(["session.finalized"]);
+  });
+
+  test("is refused for a call, and for a session that nobody has seen", () => {
+    expect(refusalOf(after(created()).session, end).code).toBe("channel_conflict");
+    expect(refusalOf(after(call()).session, end).code).toBe("channel_conflict");
+    const { code, message } = refusalOf(unseen(), end);
+    expect([code, message]).toEqual(["session_not_found", 'This project has no session "s-1".']);
   });
 });
 

@@ -50,6 +50,7 @@ const alphabet: Record<string, Report> = {
   "call ended, nobody spoke": call(78, "none"),
   "recording stored": recording(true),
   "recording failed": recording(false),
+  "text session ended": { type: "text-session-ended" },
 };
 const names = Object.keys(alphabet);
 const reports = Object.values(alphabet);
@@ -62,6 +63,8 @@ const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 
 class Oracle {
   readonly #facts = new Map<string, string>();
   #emitted: EventName[] = [];
+  /** Where the conversation stands, for a client that ends it there. */
+  #stands = { currentNodeId: "start", messagesCount: 0, extractedVariables: "{}" };
 
   get facts(): ReadonlyMap<string, string> {
     return this.#facts;
@@ -70,6 +73,7 @@ class Oracle {
   /** The channel that the facts state or imply. */
   static #channelOf(report: Report): string | null {
     if (report.type === "call-ended" || report.type === "recording-processed") return "call";
+    if (report.type === "text-session-ended") return "text";
     return report.type === "progress" || report.type === "deadline" ? null : report.channel;
   }
 
@@ -91,9 +95,16 @@ class Oracle {
       const known = this.#facts.has("progress");
       // The one progress of the alphabet: the second time it says nothing new.
       this.#facts.set("progress", "known");
+      this.#stands = { currentNodeId: "middle", messagesCount: 3, extractedVariables: '{"a":1}' };
       return { kind: known ? "duplicate" : "changed", events: [] };
     }
+    if (report.type === "text-session-ended" && this.#facts.size === 0)
+      return this.#refuse("session_not_found");
     if (channel !== null && known !== undefined && channel !== known) return this.#refuse("channel_conflict");
+    if (report.type === "text-session-ended") return this.#endText();
+    if (report.type === "created" && !this.#facts.has("created") && this.#stands.currentNodeId === "start") {
+      this.#stands.currentNodeId = report.startNodeId ?? "start";
+    }
     const first = this.#facts.get(report.type);
     const content = Oracle.#contentOf(report);
     if (first !== undefined && first !== content) return this.#refuse("report_contradicts");
@@ -109,6 +120,15 @@ class Oracle {
     return { kind: "changed", events: this.#newEvents() };
   }
 
+  #endText(): { kind: "changed" | "duplicate"; events: EventName[] } {
+    const ended = this.#facts.has("conversation-ended");
+    if (ended && this.#facts.has("channel")) return { kind: "duplicate", events: [] };
+    const content = JSON.stringify({ type: "conversation-ended", ...this.#stands, endedAt: null });
+    if (!ended) this.#facts.set("conversation-ended", content);
+    this.#facts.set("channel", "text");
+    return { kind: "changed", events: this.#newEvents() };
+  }
+
   #refuse(code: string): { kind: "refused"; code: string; events: EventName[] } {
     return { kind: "refused", code, events: [] };
   }
@@ -117,6 +137,7 @@ class Oracle {
   #newEvents(): EventName[] {
     const has = (fact: string): boolean => this.#facts.has(fact);
     const due: EventName[] = [];
+    if (has("channel") && !this.#emitted.includes("session.ended")) due.push("session.started");
     if (has("conversation-ended")) due.push("session.ended");
     if (has("call-ended")) due.push("call.ended");
     const complete = this.#facts.get("channel") === "text" || has("call-ended");
@@ -196,6 +217,7 @@ function invariantsOf(
   if (!once("session.finalized", complete && facts.has("channel"))) return "session.finalized";
   if (!once("recording.ready", facts.has("recording-processed"))) return "recording.ready";
   if (count("recording.ready") > 0 && session.channel !== "call") return "a recording of a text session";
+  if (count("session.started") > 1 || emitted.indexOf("session.started") > 0) return "session.started";
   const ordered = emitted.filter((event) => lifecycle.includes(event));
   if (ordered.includes("session.finalized") && ordered.at(-1) !== "session.finalized")
     return "session.finalized was not last";
@@ -222,7 +244,7 @@ describe("every row of reports", () => {
           expect.fail(`${told}: ${wrong}`);
         }
       }
-      expect(total).toBe(12 ** length);
+      expect(total).toBe(13 ** length);
     },
     60_000,
   );

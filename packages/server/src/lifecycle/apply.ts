@@ -2,7 +2,7 @@ import type { EventName } from "@sendoff/contract";
 import type pg from "pg";
 import { isUnavailable } from "../database/pool.ts";
 import type { Logger } from "../log.ts";
-import { appendParameters, appendSql, type FrozenEvent, freezeEvent } from "../outbox/append.ts";
+import { appendParameters, appendSql, type FrozenEvent, freezeEvent, wantedSql } from "../outbox/append.ts";
 import { type Hint, parseHints } from "../outbox/hint.ts";
 import { Refusal } from "../refusal.ts";
 import type { Graces } from "./deadline.ts";
@@ -56,10 +56,12 @@ interface Group {
   readonly events: readonly FrozenEvent[];
 }
 
-// The sessions of a batch as they are, and the time by the one clock that counts.
+// The sessions of a batch as they are, and the time by the one clock that counts. Whether anybody wants session.started is
+// asked only where it could be emitted (ADR 0026).
 const readSql = `
   SELECT input.project_id AS wanted_project_id, input.session_id AS wanted_session_id,
-    clock_timestamp() AS now, sessions.*
+    clock_timestamp() AS now, sessions.*,
+    sessions.channel IS NULL AND ${wantedSql("session.started", "input.project_id")} AS start_wanted
   FROM unnest($1::uuid[], $2::text[]) AS input (project_id, session_id)
   LEFT JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id`;
 
@@ -204,12 +206,22 @@ async function decideBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): P
     const waiting = batch.get(groupKey(projectId, sessionId));
     // Nobody would ever be answered: PostgreSQL has written the id in another way than the one who asked.
     if (waiting === undefined) throw new Error(`no report of the batch is for ${projectId} ${sessionId}`);
-    return decideGroup(stored, waiting, now, parts.graces);
+    return decideGroup(stored, waiting, now, parts.graces, row.start_wanted === true);
   });
 }
 
-/** Decides a session's waiting reports one after another, each on what the one before it left. */
-function decideGroup(stored: Session, waiting: Waiting[], now: Date, graces: Graces): Group {
+/**
+ * Decides a session's waiting reports one after another, each on what the one before it left.
+ *
+ * @param startWanted an endpoint subscribes to session.started: without one the event is not emitted (ADR 0026).
+ */
+function decideGroup(
+  stored: Session,
+  waiting: Waiting[],
+  now: Date,
+  graces: Graces,
+  startWanted: boolean,
+): Group {
   let session = stored;
   const events: FrozenEvent[] = [];
   const answers = waiting.map(({ report }): Applied | Refusal => {
@@ -221,8 +233,9 @@ function decideGroup(stored: Session, waiting: Waiting[], now: Date, graces: Gra
     const late = decision.late ?? false;
     if (decision.kind === "duplicate") return { session, duplicate: true, late, events: [] };
     const facts = { ...session, variables: session.extractedVariables };
-    for (const event of decision.events) events.push(freezeEvent(event, facts, now));
-    return { session, duplicate: false, late, events: decision.events };
+    const emitted = decision.events.filter((event) => startWanted || event !== "session.started");
+    for (const event of emitted) events.push(freezeEvent(event, facts, now));
+    return { session, duplicate: false, late, events: emitted };
   });
   return { waiting, answers, changedSession: session === stored ? null : session, events };
 }

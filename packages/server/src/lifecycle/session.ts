@@ -82,6 +82,8 @@ export type Report =
       readonly objectKey: string | null;
       readonly error: string | null;
     }
+  /** A client of the text-session calls is done: the conversation ends where the last progress left it. */
+  | { readonly type: "text-session-ended" }
   /** Not from the runtime: the session's deadline may have passed (deadlines.ts). */
   | { readonly type: "deadline" };
 

@@ -8,6 +8,7 @@ import type { Report, Session } from "./session.ts";
 /**
  * What a report does to a session: the whole lifecycle, as a pure function (behaviour, section 3).
  *
+ * - The channel became known: `session.started`, as the first event of the session or not at all.
  * - The conversation ended: `session.ended`. The call ended: `call.ended`, on calls only.
  * - `session.finalized` comes with the last fact it needs, in the same decision: on a text session the conversation's
  *   end, on a call whichever of the two ends came second. While the channel is not known it waits.
@@ -75,7 +76,8 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
 export function transition(session: Session, report: Report, now: Date, graces: Graces): Decision {
   const decision = decide(session, report, now, graces);
   if (decision.kind !== "changed" || decision.late) return decision;
-  const finalized = withFinalized(decision.session, decision.events, now);
+  const events = withStarted(session, decision.session, decision.events);
+  const finalized = withFinalized(decision.session, events, now);
   return { ...finalized, session: withDeadline(finalized.session, now, graces) };
 }
 
@@ -87,6 +89,8 @@ function decide(session: Session, report: Report, now: Date, graces: Graces): De
       return progress(session, report);
     case "conversation-ended":
       return endConversation(session, report, now);
+    case "text-session-ended":
+      return endTextSession(session, now);
     case "call-ended":
       return endCall(session, report, now);
     case "recording-processed":
@@ -178,6 +182,22 @@ function endConversation(session: Session, report: ReportOf<"conversation-ended"
   );
 }
 
+function endTextSession(session: Session, now: Date): Decision {
+  if (session.version === 0) {
+    return refused("session_not_found", `This project has no session ${JSON.stringify(session.sessionId)}.`);
+  }
+  const conflict = channelConflict(session, "text", "its conversation ended");
+  if (conflict !== null) return conflict;
+  if (session.channel !== null && session.conversationReportedAt !== null) return duplicate(session);
+  const { currentNodeId, messagesCount, extractedVariables } = session;
+  const where = { currentNodeId, messagesCount, extractedVariables };
+  return endConversation(
+    session,
+    { type: "conversation-ended", channel: "text", ...where, endedAt: null },
+    now,
+  );
+}
+
 function endCall(session: Session, report: ReportOf<"call-ended">, now: Date): Decision {
   // A deadline that took the session for text was wrong, which is no mistake of the runtime.
   if (session.callEndedBy === "deadline" || session.channelAssumed) return lateCall(session, report, now);
@@ -237,6 +257,16 @@ function processRecording(session: Session, report: ReportOf<"recording-processe
     },
     "recording.ready",
   );
+}
+
+/**
+ * The events with `session.started` before them when the session's channel has just become known (ADR 0026). A channel
+ * never changes, so its being written first is the compare-and-set of this event. Once `session.ended` was emitted it is
+ * too late: a beginning that comes after the end would be worse than none.
+ */
+function withStarted(before: Session, next: Session, events: readonly EventName[]): readonly EventName[] {
+  const begins = before.channel === null && next.channel !== null && before.conversationReportedAt === null;
+  return begins ? ["session.started", ...events] : events;
 }
 
 /** The session with `session.finalized` as its last event when its last missing fact has come. */

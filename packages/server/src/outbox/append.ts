@@ -44,6 +44,11 @@ export function appendParameters(events: readonly FrozenEvent[]): unknown[] {
 
 const subscribesByDefault = `'{${defaultEvents.join(",")}}'::text[]`;
 
+/** A condition in SQL: an endpoint of a project subscribes to an event by name at this moment. */
+export const wantedSql = (event: EventName, projectId: string): string => `
+  EXISTS (SELECT FROM endpoints WHERE endpoints.project_id = ${projectId} AND endpoints.removed_at IS NULL
+    AND '${event}' = ANY (endpoints.events))`;
+
 /**
  * When a delivery that is not the first of its lane is looked at again, if nothing else brings it up: when the lease of
  * the one before it ends, or after this when that one waits itself. What brings it up is the settling of the one before

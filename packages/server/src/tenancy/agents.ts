@@ -1,14 +1,16 @@
-import { keptAgentFields, type PostSessionWebhook, type UpdateAgent } from "@sendoff/contract";
+import { keptAgentFields, type UpdateAgent } from "@sendoff/contract";
 import type pg from "pg";
 import { inTransaction } from "../database/transaction.ts";
 import { JsonText, membersOf, objectText } from "../json-text.ts";
 import type { Sealer } from "../secrets/seal.ts";
+import { refuseAnother } from "./endpoint-quota.ts";
 import { type AllowHttp, checkHeaders, checkUrl } from "./endpoint-rules.ts";
 import {
   maskValue,
   readAgentWebhook,
   type StoredWebhook,
   unmaskHeaders,
+  type Webhook,
   writeAgentWebhook,
 } from "./endpoints.ts";
 
@@ -24,10 +26,11 @@ export async function readAgent(db: pg.Pool, sealer: Sealer, projectId: string):
   const agent = rows[0];
   if (agent === undefined) throw new Error(`project ${projectId} has no agent`);
   const kept = [...membersOf(agent.kept)].map(([name, text]) => [name, new JsonText(text)]);
+  const webhook = await readAgentWebhook(db, sealer, projectId);
   return {
     projectId,
     ...Object.fromEntries(kept),
-    postSessionWebhook: webhookView(await readAgentWebhook(db, sealer, projectId)),
+    postSessionWebhook: webhook === null ? null : webhookView(webhook),
     updatedAt: agent.updatedAt.toISOString(),
   };
 }
@@ -36,7 +39,8 @@ export async function readAgent(db: pg.Pool, sealer: Sealer, projectId: string):
  * Changes the fields given and leaves the others; `postSessionWebhook` is replaced as a whole (behaviour, section 6).
  *
  * @param members the body's members as JSON text, so that the kept fields come out as they came in.
- * @throws Refusal when the URL or a header breaks a rule; then nothing is changed.
+ * @throws Refusal when the URL or a header breaks a rule, or the project has such an endpoint or no room for another;
+ * then nothing is changed.
  */
 export async function updateAgent(
   pool: pg.Pool,
@@ -67,15 +71,18 @@ export async function updateAgent(
       update.postSessionWebhook === null
         ? null
         : checkedWebhook(update.postSessionWebhook, stored, allowHttp);
+    if (webhook !== null) await refuseAnother(client, projectId, webhook.url, stored?.endpointId ?? null);
     await writeAgentWebhook(client, sealer, projectId, stored, webhook);
   });
 }
 
-function checkedWebhook(
-  given: PostSessionWebhook,
-  stored: StoredWebhook | null,
-  allowHttp: AllowHttp,
-): PostSessionWebhook {
+/**
+ * A webhook as it is to be stored: its URL in canonical form, its headers in clear.
+ *
+ * @param stored what it replaces, whose masked values may be written back.
+ * @throws Refusal when the URL or a header breaks a rule.
+ */
+export function checkedWebhook(given: Webhook, stored: StoredWebhook | null, allowHttp: AllowHttp): Webhook {
   const webhook = { ...given, url: checkUrl(given.url, allowHttp) };
   const headers = unmaskHeaders(webhook, stored);
   if (headers === undefined) return webhook;
@@ -83,11 +90,7 @@ function checkedWebhook(
   return { ...webhook, headers: [...headers] };
 }
 
-function deliveryView({
-  timeout,
-  retryAttempts,
-  retryWindow,
-}: StoredWebhook): Pick<PostSessionWebhook, "delivery"> {
+function deliveryView({ timeout, retryAttempts, retryWindow }: StoredWebhook): Pick<Webhook, "delivery"> {
   if (timeout === null && retryAttempts === null) return {};
   return {
     delivery: {
@@ -99,9 +102,8 @@ function deliveryView({
   };
 }
 
-/** What was stored is what is shown: no `events` when none was given. */
-function webhookView(stored: StoredWebhook | null): PostSessionWebhook | null {
-  if (stored === null) return null;
+/** What was stored is what is shown: no `events` when none was given. Header values are masked. */
+export function webhookView(stored: StoredWebhook): Webhook {
   return {
     url: stored.url,
     ...(stored.headers === null

@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { durationMs, type EndpointHeader, type PostSessionWebhook, timeoutBounds } from "@sendoff/contract";
+import {
+  type CreateProjectWebhook,
+  durationMs,
+  type EndpointHeader,
+  type EventName,
+  timeoutBounds,
+} from "@sendoff/contract";
 import type pg from "pg";
 import { Refusal } from "../refusal.ts";
 import type { Sealer } from "../secrets/seal.ts";
@@ -9,48 +15,57 @@ import { createSigningSecret } from "../secrets/signature.ts";
 export const headersSeal = (endpointId: string): string => `endpoint:${endpointId}:headers`;
 export const secretSeal = (endpointId: string): string => `endpoint:${endpointId}:secret`;
 
-/** The agent's webhook as it is stored. */
+/** A webhook as it is given: the agent's, which may have fewer events, or a project's. */
+export type Webhook = CreateProjectWebhook;
+
+/** A webhook as it is stored. */
 export interface StoredWebhook {
   readonly endpointId: string;
+  readonly createdAt: Date;
   readonly url: string;
   /** null when none were given. */
   readonly headers: readonly EndpointHeader[] | null;
-  readonly events: PostSessionWebhook["events"] | null;
+  readonly events: EventName[] | null;
   readonly timeout: string | null;
   readonly retryAttempts: number | null;
   readonly retryWindow: string | null;
 }
 
-interface EndpointRow {
-  readonly endpointId: string;
-  readonly url: string;
+interface EndpointRow extends Omit<StoredWebhook, "headers"> {
   readonly headersSealed: string | null;
-  readonly events: PostSessionWebhook["events"] | null;
-  readonly timeout: string | null;
-  readonly retryAttempts: number | null;
-  readonly retryWindow: string | null;
 }
 
-/** The agent's webhook with its headers in clear, or null when none is configured. Locks it when asked inside a change. */
+/** A project's webhooks of a kind with their headers in clear, oldest first. There is one of kind agent at most. */
+export async function readWebhooks(
+  db: pg.Pool | pg.PoolClient,
+  sealer: Sealer,
+  projectId: string,
+  kind: "agent" | "project",
+): Promise<StoredWebhook[]> {
+  const { rows } = await db.query<EndpointRow>(
+    `SELECT endpoint_id AS "endpointId", created_at AS "createdAt", url, headers_sealed AS "headersSealed", events,
+       timeout_text AS timeout, retry_attempts AS "retryAttempts", retry_window_text AS "retryWindow"
+     FROM endpoints WHERE project_id = $1 AND kind = $2 AND removed_at IS NULL ORDER BY created_at, endpoint_id`,
+    [projectId, kind],
+  );
+  return Promise.all(
+    rows.map(async ({ headersSealed, ...row }) => ({
+      ...row,
+      headers:
+        headersSealed === null
+          ? null
+          : (JSON.parse(await sealer.open(headersSeal(row.endpointId), headersSealed)) as EndpointHeader[]),
+    })),
+  );
+}
+
+/** The agent's webhook with its headers in clear, or null when none is configured. */
 export async function readAgentWebhook(
   db: pg.Pool | pg.PoolClient,
   sealer: Sealer,
   projectId: string,
 ): Promise<StoredWebhook | null> {
-  const { rows } = await db.query<EndpointRow>(
-    `SELECT endpoint_id AS "endpointId", url, headers_sealed AS "headersSealed", events, timeout_text AS timeout,
-       retry_attempts AS "retryAttempts", retry_window_text AS "retryWindow"
-     FROM endpoints WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL`,
-    [projectId],
-  );
-  const row = rows[0];
-  if (row === undefined) return null;
-  const { headersSealed, ...rest } = row;
-  const headers =
-    headersSealed === null
-      ? null
-      : (JSON.parse(await sealer.open(headersSeal(row.endpointId), headersSealed)) as EndpointHeader[]);
-  return { ...rest, headers };
+  return (await readWebhooks(db, sealer, projectId, "agent"))[0] ?? null;
 }
 
 /**
@@ -63,7 +78,7 @@ export async function writeAgentWebhook(
   sealer: Sealer,
   projectId: string,
   stored: StoredWebhook | null,
-  webhook: PostSessionWebhook | null,
+  webhook: Webhook | null,
 ): Promise<void> {
   if (webhook === null) {
     await client.query(
@@ -72,14 +87,54 @@ export async function writeAgentWebhook(
     );
     return;
   }
-  const endpointId = stored?.endpointId ?? randomUUID();
+  if (stored === null) {
+    await insertEndpoint(client, sealer, "agent", projectId, webhook);
+    return;
+  }
+  await client.query(
+    `UPDATE endpoints SET url = $2, headers_sealed = $3, events = $4, timeout_text = $5, timeout_ms = $6,
+       retry_attempts = $7, retry_window_text = $8, retry_window_ms = $9, updated_at = now() WHERE endpoint_id = $1`,
+    await endpointValues(sealer, stored.endpointId, webhook),
+  );
+}
+
+/**
+ * Stores a new endpoint with a signing secret of its own.
+ *
+ * @param webhook checked by the caller.
+ */
+export async function insertEndpoint(
+  client: pg.PoolClient,
+  sealer: Sealer,
+  kind: "agent" | "project",
+  projectId: string,
+  webhook: Webhook,
+): Promise<{ endpointId: string; secret: string }> {
+  const endpointId = randomUUID();
+  const secret = createSigningSecret();
+  await client.query(
+    `INSERT INTO endpoints (endpoint_id, url, headers_sealed, events, timeout_text, timeout_ms, retry_attempts,
+       retry_window_text, retry_window_ms, kind, project_id, secret_sealed)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+    [
+      ...(await endpointValues(sealer, endpointId, webhook)),
+      kind,
+      projectId,
+      await sealer.seal(secretSeal(endpointId), secret),
+    ],
+  );
+  return { endpointId, secret };
+}
+
+/** The first nine columns of both statements. */
+async function endpointValues(sealer: Sealer, endpointId: string, webhook: Webhook): Promise<unknown[]> {
   const headersSealed =
     webhook.headers === undefined
       ? null
       : await sealer.seal(headersSeal(endpointId), JSON.stringify(webhook.headers));
   const timeout = webhook.delivery?.timeout ?? null;
   const retries = webhook.delivery?.retries;
-  const values = [
+  return [
     endpointId,
     webhook.url,
     headersSealed,
@@ -90,20 +145,6 @@ export async function writeAgentWebhook(
     retries?.window ?? null,
     retries === undefined ? null : durationMs(retries.window),
   ];
-  if (stored === null) {
-    await client.query(
-      `INSERT INTO endpoints (endpoint_id, url, headers_sealed, events, timeout_text, timeout_ms, retry_attempts,
-         retry_window_text, retry_window_ms, kind, project_id, secret_sealed)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'agent', $10, $11)`,
-      [...values, projectId, await sealer.seal(secretSeal(endpointId), createSigningSecret())],
-    );
-    return;
-  }
-  await client.query(
-    `UPDATE endpoints SET url = $2, headers_sealed = $3, events = $4, timeout_text = $5, timeout_ms = $6,
-       retry_attempts = $7, retry_window_text = $8, retry_window_ms = $9, updated_at = now() WHERE endpoint_id = $1`,
-    values,
-  );
 }
 
 const maskBegin = "••••";
@@ -120,7 +161,7 @@ export function maskValue(value: string): string {
  * @throws Refusal when a masked value has nothing to stand for.
  */
 export function unmaskHeaders(
-  webhook: PostSessionWebhook,
+  webhook: Webhook,
   stored: StoredWebhook | null,
 ): readonly EndpointHeader[] | undefined {
   return webhook.headers?.map((header, index) => {
