@@ -5,6 +5,7 @@ import * as events from "./events.ts";
 import * as inspector from "./inspector.ts";
 import * as projects from "./projects.ts";
 import * as reports from "./reports.ts";
+import * as resends from "./resends.ts";
 import * as sessions from "./sessions.ts";
 import * as logs from "./webhook-logs.ts";
 
@@ -32,6 +33,12 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-session-detail": sessions.SessionDetail,
   "api-webhook-log": logs.WebhookLog,
   "api-webhook-log-detail": logs.WebhookLogDetail,
+  "api-resend": resends.Resend,
+  "api-test-event": resends.TestEvent,
+  "api-rotate-secret": resends.RotateSecret,
+  "api-rotated-secret": resends.RotatedSecret,
+  "api-reconcile": resends.Reconcile,
+  "api-missing-event": resends.MissingEvent,
   "api-inspected-request": inspector.InspectedRequest,
   "api-error": errors.ErrorBody,
 };
