@@ -121,6 +121,9 @@ export const Agent = z
     projectId: z.uuid(),
     ...keptShape,
     postSessionWebhook: PostSessionWebhook.nullable(),
+    signingSecret: z.string().optional().meta({
+      description: "Of a webhook that this request has made: answered here and never again.",
+    }),
     updatedAt: Timestamp,
   })
   .meta({ id: "Agent" });

@@ -1,4 +1,4 @@
-import { callStatuses, type EventName, statusesWithoutDuration } from "./events.ts";
+import { type Channel, callStatuses, type EventName, statusesWithoutDuration } from "./events.ts";
 import { type PayloadFacts, payloadText, withRecordingUrl } from "./payloads.ts";
 
 // The facts are those of the seeds' own examples, so that the golden bodies can be held against the seeds.
@@ -32,6 +32,21 @@ const recordingUrl =
 
 const body = (event: EventName, facts: PayloadFacts, at: string): string =>
   payloadText(event, facts, new Date(at));
+
+/**
+ * One realistic body of an event, as the golden ones are, for another session. That of a `recording.ready` says success
+ * and has no recordingUrl yet, as a stored one.
+ *
+ * @param emittedAt its `timestamp`.
+ */
+export function examplePayload(
+  event: EventName,
+  channel: Channel,
+  ids: { readonly projectId: string; readonly sessionId: string },
+  emittedAt: Date,
+): string {
+  return payloadText(event, { ...(channel === "call" ? callFacts : textFacts), ...ids }, emittedAt);
+}
 
 /** One example body of every variant of every event, by file name, byte for byte as it would be sent. */
 export function goldenExamples(): Record<string, string> {

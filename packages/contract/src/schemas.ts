@@ -6,6 +6,7 @@ import * as inspector from "./inspector.ts";
 import * as projectWebhooks from "./project-webhooks.ts";
 import * as projects from "./projects.ts";
 import * as reports from "./reports.ts";
+import * as resends from "./resends.ts";
 import * as sessions from "./sessions.ts";
 import * as textSessions from "./text-sessions.ts";
 import * as logs from "./webhook-logs.ts";
@@ -45,6 +46,12 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-text-session-state": textSessions.TextSessionState,
   "api-end-text-session": textSessions.EndTextSession,
   "api-ended-text-session": textSessions.EndedTextSession,
+  "api-resend": resends.Resend,
+  "api-test-event": resends.TestEvent,
+  "api-rotate-secret": resends.RotateSecret,
+  "api-rotated-secret": resends.RotatedSecret,
+  "api-reconcile": resends.Reconcile,
+  "api-missing-event": resends.MissingEvent,
   "api-inspected-request": inspector.InspectedRequest,
   "api-error": errors.ErrorBody,
 };

@@ -19,6 +19,7 @@ import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
 import { projectRoutes } from "./http/routes/projects.ts";
+import { reconcileRoutes } from "./http/routes/reconcile.ts";
 import { recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
@@ -259,6 +260,7 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(intake, ground.log),
     ...webhookLogRoutes(pool),
+    ...reconcileRoutes(pool),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),
     ...health,

@@ -185,7 +185,7 @@ describe("the tables refuse impossible states", () => {
       constraint: "in_flight_is_claimed",
     });
     await insertDelivery("", "");
-    await expect(insertDelivery("", "")).rejects.toMatchObject({ constraint: "deliveries_live_once" });
+    await expect(insertDelivery("", "")).rejects.toMatchObject({ constraint: "deliveries_once" });
   });
 
   test("a second webhook of one agent", async () => {

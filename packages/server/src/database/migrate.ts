@@ -8,6 +8,8 @@ import { up as inspector } from "./migrations/0005-inspector.ts";
 import { up as deadlines } from "./migrations/0006-deadlines.ts";
 import { up as fairClaims } from "./migrations/0007-fair-claims.ts";
 import { up as publicUrl } from "./migrations/0008-public-url.ts";
+import { up as resends } from "./migrations/0010-resends-tests-and-old-secrets.ts";
+import { up as owedTo } from "./migrations/0011-owed-to.ts";
 import { up as projectWebhooks } from "./migrations/0014-project-webhooks.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
@@ -20,6 +22,8 @@ export const migrations: Record<string, Migration> = {
   "0006-deadlines": { up: deadlines },
   "0007-fair-claims": { up: fairClaims },
   "0008-public-url": { up: publicUrl },
+  "0010-resends-tests-and-old-secrets": { up: resends },
+  "0011-owed-to": { up: owedTo },
   "0014-project-webhooks": { up: projectWebhooks },
 };
 

@@ -1,7 +1,9 @@
 import { type EndpointHeader, withRecordingUrl } from "@sendoff/contract";
 import type { Clock } from "../clock.ts";
 import type { Claim } from "../outbox/claim.ts";
+import type { AttemptResult } from "../outbox/result.ts";
 import type { RecordingLinks } from "../recordings/links.ts";
+import { conceal } from "../secrets/conceal.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { sign } from "../secrets/signature.ts";
 import { headersSeal, secretSeal } from "../tenancy/endpoints.ts";
@@ -20,6 +22,8 @@ export interface Composed {
   readonly request: AttemptRequest;
   /** The link in the body without its signature, for the log; null when there is none. */
   readonly recordingUrl: string | null;
+  /** The result as it may be stored: an endpoint that echoes its request would have its secrets put into the log. */
+  withoutSecrets(result: AttemptResult): AttemptResult;
 }
 
 /** Makes the POST of a claim: URL, headers and secret of this moment, the stored bytes, and for a recording a fresh link. */
@@ -28,11 +32,13 @@ export async function composeAttempt(
   mayBegin: () => boolean,
   parts: ComposeParts,
 ): Promise<Composed> {
-  const [headersText, secret] = await Promise.all([
+  const place = secretSeal(claim.endpointId);
+  const [headersText, ...secrets] = await Promise.all([
     claim.headersSealed === null
       ? "[]"
       : parts.sealer.open(headersSeal(claim.endpointId), claim.headersSealed),
-    parts.sealer.open(secretSeal(claim.endpointId), claim.secretSealed),
+    parts.sealer.open(place, claim.secretSealed),
+    ...claim.oldSecretsSealed.map((sealed) => parts.sealer.open(place, sealed)),
   ]);
   const headers = JSON.parse(headersText) as EndpointHeader[];
   const link = claim.recordingObjectKey === null ? null : await parts.links.mint(claim.recordingObjectKey);
@@ -56,13 +62,20 @@ export async function composeAttempt(
         "webhook-timestamp",
         String(timestamp),
         "webhook-signature",
-        sign([secret], claim.webhookId, timestamp, body),
+        sign(secrets, claim.webhookId, timestamp, body),
         "sendoff-attempt",
-        String(claim.attempt),
+        String(claim.attemptsBefore + claim.attempt),
         "sendoff-trigger",
         claim.trigger,
       ],
     },
     recordingUrl: link?.shownUrl ?? null,
+    withoutSecrets: (result) =>
+      result.responseBody === null
+        ? result
+        : {
+            ...result,
+            responseBody: conceal(result.responseBody, [...headers.map(({ value }) => value), ...secrets]),
+          },
   };
 }

@@ -149,9 +149,9 @@ async function attemptClaim(
   };
   if (claim.endpointRemoved) return settlementOf(cancelledResult, null);
   try {
-    const { request, recordingUrl } = await composeAttempt(claim, mayBegin, parts);
+    const { request, recordingUrl, withoutSecrets } = await composeAttempt(claim, mayBegin, parts);
     const result = await makeAttempt(parts.clients.for(request.url), request, parts.clock);
-    return result === null ? null : settlementOf(result, recordingUrl);
+    return result === null ? null : settlementOf(withoutSecrets(result), recordingUrl);
   } catch (error) {
     parts.log.error({
       event: "delivery.not_composed",

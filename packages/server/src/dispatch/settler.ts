@@ -118,7 +118,7 @@ function tell(
       name: claim.event,
       webhookId: claim.webhookId,
       endpointId: claim.endpointId,
-      attempt: claim.attempt,
+      attempt: claim.attemptsBefore + claim.attempt,
       trigger: claim.trigger,
       outcome: result.outcome,
       errorCode: result.errorCode,

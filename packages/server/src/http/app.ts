@@ -90,9 +90,16 @@ async function readBody(
   context: AppContext,
 ): Promise<{ value: unknown; text: string } | undefined> {
   if (route.body === undefined) return undefined;
-  const { value, text } = await readJson(context.env.incoming);
+  const { value, text } =
+    route.bodyOptional && isWithoutBody(context.env.incoming)
+      ? { value: {}, text: "{}" }
+      : await readJson(context.env.incoming);
   return { value: validate(route.body, value, "invalid_body", "the body"), text };
 }
+
+/** Whether no byte of a body follows (RFC 9112, section 6.3). */
+const isWithoutBody = ({ headers }: HttpBindings["incoming"]): boolean =>
+  headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
 
 /** The query's parameters; one that stands twice is refused, for nobody can know which was meant. */
 function singleQuery(context: AppContext): Record<string, string> {

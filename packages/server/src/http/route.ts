@@ -63,6 +63,8 @@ export interface Route {
   /** What it does, as a sentence. */
   readonly summary: string;
   readonly body?: z.ZodType;
+  /** A request without a body is taken for one with `{}`. */
+  readonly bodyOptional?: true;
   readonly query?: z.ZodType;
   readonly answers?: readonly DescribedAnswer[];
   /** Refusals of its own, beside those that concern keys, projects, bodies and the server. */
@@ -77,6 +79,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly access: Access;
   readonly summary: string;
   readonly body?: Body;
+  readonly bodyOptional?: true;
   readonly query?: Query;
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];

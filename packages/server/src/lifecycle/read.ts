@@ -165,7 +165,7 @@ export async function readTimeline(
     ),
     pool.query<z.output<typeof TimelineDelivery>>(
       `SELECT events.event, deliveries.endpoint_id AS "endpointId", endpoints.url, deliveries.state,
-         deliveries.attempts
+         deliveries.attempts_before + deliveries.attempts AS attempts
        FROM deliveries JOIN events USING (event_id) JOIN endpoints USING (endpoint_id)
        WHERE deliveries.session_key = $1 ORDER BY delivery_id`,
       [sessionKey],

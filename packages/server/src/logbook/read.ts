@@ -60,8 +60,9 @@ export async function readLog(
   const { rows } = await pool.query<
     LogRow & { payload: string | null; recordingUrl: string | null; responseBody: Buffer | null }
   >(
-    `SELECT ${columns}, events.payload, recording_url AS "recordingUrl", response_body AS "responseBody"
-     FROM webhook_logs LEFT JOIN events USING (event_id)
+    `SELECT ${columns}, coalesce(events.payload, test_events.payload) AS payload, recording_url AS "recordingUrl", response_body AS "responseBody"
+     FROM webhook_logs LEFT JOIN events ON events.event_id = webhook_logs.event_id
+     LEFT JOIN test_events ON test_events.event_id = webhook_logs.event_id
      WHERE log_id = $1 AND webhook_logs.project_id = $2`,
     [logId, projectId],
   );
@@ -74,6 +75,17 @@ export async function readLog(
       payload !== null && recordingUrl !== null ? withRecordingUrl(payload, recordingUrl) : payload,
     responseBody: responseBody === null ? null : responseBody.toString("utf8"),
   };
+}
+
+/** The id of the latest attempt of a session's key, or null. For a test, which has a key of its own. */
+export async function logOfSession(pool: pg.Pool, sessionKey: number): Promise<string | null> {
+  const { rows } = await pool.query<{ id: number }>({
+    name: "log-of-session",
+    text: `SELECT log_id AS id FROM webhook_logs
+           WHERE session_key = $1 AND attempted_at > now() - interval '1 day' ORDER BY log_id DESC LIMIT 1`,
+    values: [sessionKey],
+  });
+  return rows[0] === undefined ? null : String(rows[0].id);
 }
 
 /** Every attempt of a session, oldest first. */

@@ -84,16 +84,17 @@ export function appendSql(first: number): string {
         AND emitted.event = ANY (coalesce(endpoints.events, ${subscribesByDefault}))
     ), stored AS (
       INSERT INTO events
-        (session_key, project_id, event, webhook_id, payload, emitted_at, deliveries, unsent_reason)
-      SELECT session_key, project_id, event, webhook_id, payload, emitted_at, counted.deliveries,
-        CASE WHEN counted.deliveries > 0 THEN NULL
+        (session_key, project_id, event, webhook_id, payload, emitted_at, deliveries, owed_to, unsent_reason)
+      SELECT session_key, project_id, event, webhook_id, payload, emitted_at, cardinality(counted.owed_to), counted.owed_to,
+        CASE WHEN counted.owed_to <> '{}' THEN NULL
              WHEN EXISTS (SELECT FROM endpoints
                           WHERE endpoints.project_id = emitted.project_id AND endpoints.removed_at IS NULL)
                THEN 'not_subscribed'
              ELSE 'no_endpoint' END
       FROM emitted
       CROSS JOIN LATERAL (
-        SELECT count(*) AS deliveries FROM targets WHERE targets.webhook_id = emitted.webhook_id) AS counted
+        SELECT coalesce(array_agg(targets.endpoint_id), '{}') AS owed_to FROM targets
+        WHERE targets.webhook_id = emitted.webhook_id) AS counted
       ORDER BY position
       RETURNING event_id, webhook_id, session_key
     ), born AS (

@@ -13,8 +13,10 @@ interface RetryTerms {
 /** A delivery that this worker may attempt now, with all that the attempt needs. */
 export interface Claim {
   readonly deliveryId: number;
-  /** 1 for the first. */
+  /** Of this delivery: 1 for the first. */
   readonly attempt: number;
+  /** How many attempts the event had at this endpoint before this delivery: 0 but for resends. */
+  readonly attemptsBefore: number;
   readonly trigger: Trigger;
   readonly event: EventName;
   readonly webhookId: string;
@@ -29,6 +31,8 @@ export interface Claim {
   readonly url: string;
   readonly headersSealed: string | null;
   readonly secretSealed: string;
+  /** Secrets that were rotated out and still sign along at this moment, newest first. */
+  readonly oldSecretsSealed: readonly string[];
   /** The whole attempt's deadline. */
   readonly timeoutMs: number;
   /** null: one attempt and no more. */
@@ -82,6 +86,12 @@ const freeForFirst = `CASE WHEN endpoints.retry_attempts IS NULL THEN $3::int - 
       ELSE $3::int - $3::int / 4 - busy.first END`;
 const freeForAgain = "least(greatest($3::int / 4, 1) - busy.again, $3::int - busy.all)";
 
+// The database's clock decides, at the claim, which rotated secrets still sign.
+const signingAlong = `ARRAY(
+        SELECT old.sealed FROM unnest(endpoints.old_secrets_sealed, endpoints.old_secrets_until)
+          WITH ORDINALITY AS old (sealed, until, position)
+        WHERE old.until > clock_timestamp() ORDER BY old.position)`;
+
 /**
  * A claim of first attempts or of retries.
  *
@@ -134,21 +144,29 @@ const claimSql = (kind: ClaimKind): string => `
     RETURNING deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.in_lane,
       deliveries.attempts, deliveries.trigger, deliveries.first_claimed_at, endpoints.endpoint_id, endpoints.url, endpoints.headers_sealed,
       endpoints.secret_sealed, endpoints.timeout_ms, endpoints.retry_attempts, endpoints.retry_window_ms,
-      endpoints.removed_at
+      endpoints.removed_at, deliveries.attempts_before, ${signingAlong} AS old_secrets
   ), whole AS (
-    SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt,
+    SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt, claimed.attempts_before AS "attemptsBefore",
       CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
-      events.event, events.webhook_id AS "webhookId", events.payload, events.project_id AS "projectId",
+      coalesce(events.event, test_events.event) AS event,
+      coalesce(events.webhook_id, test_events.webhook_id) AS "webhookId",
+      coalesce(events.payload, test_events.payload) AS payload,
+      coalesce(events.project_id, test_events.project_id) AS "projectId",
       extract(epoch FROM clock_timestamp() - claimed.first_claimed_at)::float8 * 1000 AS "triedForMs",
-      sessions.session_id AS "sessionId", claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
+      coalesce(sessions.session_id, test_events.session_id) AS "sessionId", claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
       claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
-      claimed.secret_sealed AS "secretSealed", claimed.timeout_ms AS "timeoutMs",
-      claimed.retry_attempts AS "retryAttempts", claimed.retry_window_ms AS "retryWindowMs",
+      claimed.secret_sealed AS "secretSealed", claimed.old_secrets AS "oldSecretsSealed", claimed.timeout_ms AS "timeoutMs",
+      -- A test is one attempt, whatever the endpoint wishes.
+      CASE WHEN claimed.trigger <> 'test' THEN claimed.retry_attempts END AS "retryAttempts",
+      claimed.retry_window_ms AS "retryWindowMs",
       claimed.removed_at IS NOT NULL AS "endpointRemoved",
-      CASE WHEN events.event = 'recording.ready' THEN sessions.recording_object_key END AS "recordingObjectKey"
+      CASE WHEN events.event = 'recording.ready' THEN sessions.recording_object_key
+        ELSE test_events.recording_object_key END AS "recordingObjectKey"
     FROM claimed
-    JOIN events ON events.event_id = claimed.event_id
-    JOIN sessions ON sessions.session_key = claimed.session_key
+    -- A test has neither event nor session: its content stands in test_events.
+    LEFT JOIN events ON events.event_id = claimed.event_id
+    LEFT JOIN sessions ON sessions.session_key = claimed.session_key
+    LEFT JOIN test_events ON test_events.event_id = claimed.event_id
   )
   -- One row at least, for what was put off.
   SELECT whole.*, (SELECT count(*) FROM put_off) AS "putOff"

@@ -20,9 +20,10 @@ export interface Settlement {
 const settleSql = `
   WITH input AS (
     SELECT * FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-      $9::text[], $10::smallint[], $11::bytea[], $12::real[], $13::text[], $14::text[], $15::int[])
+      $9::text[], $10::smallint[], $11::bytea[], $12::real[], $13::text[], $14::text[], $15::int[], $16::uuid[], $17::text[],
+      $18::text[])
     AS input (delivery_id, attempt, session_id, url, trigger, outcome, error_code, failed_step, response_status,
-      response_body, duration_ms, recording_url, settled_as, again_after_ms)
+      response_body, duration_ms, recording_url, settled_as, again_after_ms, project_id, event, webhook_id)
   ), mine AS (
     SELECT deliveries.*, input.again_after_ms FROM deliveries JOIN input USING (delivery_id)
     WHERE deliveries.attempts = input.attempt AND deliveries.worker_id = $1
@@ -49,11 +50,11 @@ const settleSql = `
           AND between_them.delivery_id < deliveries.delivery_id)
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT events.project_id, mine.session_key, input.session_id, mine.event_id, events.event,
-    events.webhook_id, mine.delivery_id, mine.endpoint_id, input.url, input.attempt, input.trigger,
+  SELECT input.project_id, mine.session_key, input.session_id, mine.event_id, input.event,
+    input.webhook_id, mine.delivery_id, mine.endpoint_id, input.url, mine.attempts_before + input.attempt, input.trigger,
     input.outcome, input.error_code, input.failed_step, input.response_status, input.response_body,
     input.duration_ms, input.recording_url, mine.claimed_at, input.settled_as
-  FROM mine JOIN input USING (delivery_id) JOIN events ON events.event_id = mine.event_id
+  FROM mine JOIN input USING (delivery_id)
   RETURNING delivery_id`;
 
 /**
@@ -86,6 +87,9 @@ export async function settle(
       column(({ recordingUrl }) => recordingUrl),
       column(({ next }) => (next.kind === "settled" ? next.as : null)),
       column(({ next }) => (next.kind === "again" ? next.afterMs : null)),
+      column(({ claim }) => claim.projectId),
+      column(({ claim }) => claim.event),
+      column(({ claim }) => claim.webhookId),
     ],
   });
   return new Set(rows.map((row) => row.delivery_id));

@@ -19,14 +19,18 @@ const batchMax = 500;
 
 // Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). Without retries
 // session.finalized is sent at most once, so it settles; any other event is sent a second time, after a crash only, and
-// never a third. With retries every event is sent again, up to the endpoint's number (guarantees, I2). Either way the
-// lost attempt gets its log row here.
+// never a third. With retries every event is sent again, up to the endpoint's number (guarantees, I2). A resend without
+// retries is sent once, whatever the event: who asked for it sees `unknown` and may ask again. A test is never sent again.
+// Either way the lost attempt gets its log row here.
 const takeoverSql = `
   WITH lost AS (
-    SELECT deliveries.delivery_id, deliveries.attempts >= coalesce(endpoints.retry_attempts,
-        CASE WHEN events.event = 'session.finalized' THEN 1 ELSE 2 END) AS ends
+    SELECT deliveries.delivery_id, deliveries.attempts >= CASE
+        WHEN deliveries.trigger = 'test' THEN 1
+        WHEN endpoints.retry_attempts IS NOT NULL THEN endpoints.retry_attempts
+        WHEN deliveries.trigger = 'live' AND events.event <> 'session.finalized' THEN 2
+        ELSE 1 END AS ends
     FROM deliveries
-    JOIN events ON events.event_id = deliveries.event_id
+    LEFT JOIN events ON events.event_id = deliveries.event_id
     JOIN endpoints ON endpoints.endpoint_id = deliveries.endpoint_id
     WHERE deliveries.state = 'in_flight' AND deliveries.lease_until < now()
     ORDER BY deliveries.lease_until
@@ -42,14 +46,17 @@ const takeoverSql = `
     FROM lost WHERE deliveries.delivery_id = lost.delivery_id AND NOT lost.ends
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT events.project_id, before.session_key, sessions.session_id, before.event_id, events.event,
-    events.webhook_id, before.delivery_id, before.endpoint_id, endpoints.url, before.attempts,
+  SELECT coalesce(events.project_id, test_events.project_id), before.session_key,
+    coalesce(sessions.session_id, test_events.session_id), before.event_id,
+    coalesce(events.event, test_events.event), coalesce(events.webhook_id, test_events.webhook_id),
+    before.delivery_id, before.endpoint_id, endpoints.url, before.attempts_before + before.attempts,
     CASE WHEN before.trigger = 'live' AND before.attempts > 1 THEN 'retry' ELSE before.trigger END,
     'unknown', 'worker_lost', NULL, NULL, NULL, NULL, NULL, before.claimed_at,
     CASE WHEN before.ends THEN 'unknown' END
   FROM before
-  JOIN events ON events.event_id = before.event_id
-  JOIN sessions ON sessions.session_key = before.session_key
+  LEFT JOIN events ON events.event_id = before.event_id
+  LEFT JOIN sessions ON sessions.session_key = before.session_key
+  LEFT JOIN test_events ON test_events.event_id = before.event_id
   JOIN endpoints ON endpoints.endpoint_id = before.endpoint_id
   RETURNING settled_as, session_key AS "sessionKey", endpoint_id AS "endpointId"`;
 

@@ -39,6 +39,7 @@ export async function readAgent(db: pg.Pool, sealer: Sealer, projectId: string):
  * Changes the fields given and leaves the others; `postSessionWebhook` is replaced as a whole (behaviour, section 6).
  *
  * @param members the body's members as JSON text, so that the kept fields come out as they came in.
+ * @returns the signing secret of a webhook that was made by this, to be answered once; else null.
  * @throws Refusal when the URL or a header breaks a rule, or the project has such an endpoint or no room for another;
  * then nothing is changed.
  */
@@ -49,8 +50,8 @@ export async function updateAgent(
   projectId: string,
   update: UpdateAgent,
   members: Map<string, string>,
-): Promise<void> {
-  await inTransaction(pool, async (client) => {
+): Promise<string | null> {
+  return inTransaction(pool, async (client) => {
     // The agent's row is the lock: two updates of one agent take turns.
     const { rows } = await client.query<{ kept: string }>(
       "SELECT kept_fields AS kept FROM agents WHERE project_id = $1 FOR UPDATE",
@@ -65,14 +66,14 @@ export async function updateAgent(
       projectId,
       objectText(kept),
     ]);
-    if (update.postSessionWebhook === undefined) return;
+    if (update.postSessionWebhook === undefined) return null;
     const stored = await readAgentWebhook(client, sealer, projectId);
     const webhook =
       update.postSessionWebhook === null
         ? null
         : checkedWebhook(update.postSessionWebhook, stored, allowHttp);
     if (webhook !== null) await refuseAnother(client, projectId, webhook.url, stored?.endpointId ?? null);
-    await writeAgentWebhook(client, sealer, projectId, stored, webhook);
+    return writeAgentWebhook(client, sealer, projectId, stored, webhook);
   });
 }
 

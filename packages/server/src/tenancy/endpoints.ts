@@ -72,6 +72,7 @@ export async function readAgentWebhook(
  * Puts a webhook in the place of the stored one, as a whole. The endpoint keeps its id and its signing secret.
  *
  * @param webhook checked by the caller; null removes the webhook, and what is still owed to it is cancelled.
+ * @returns the signing secret of an endpoint that was made by this, to be answered once; else null.
  */
 export async function writeAgentWebhook(
   client: pg.PoolClient,
@@ -79,23 +80,21 @@ export async function writeAgentWebhook(
   projectId: string,
   stored: StoredWebhook | null,
   webhook: Webhook | null,
-): Promise<void> {
+): Promise<string | null> {
   if (webhook === null) {
     await client.query(
       "UPDATE endpoints SET removed_at = now() WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL",
       [projectId],
     );
-    return;
+    return null;
   }
-  if (stored === null) {
-    await insertEndpoint(client, sealer, "agent", projectId, webhook);
-    return;
-  }
+  if (stored === null) return (await insertEndpoint(client, sealer, "agent", projectId, webhook)).secret;
   await client.query(
     `UPDATE endpoints SET url = $2, headers_sealed = $3, events = $4, timeout_text = $5, timeout_ms = $6,
        retry_attempts = $7, retry_window_text = $8, retry_window_ms = $9, updated_at = now() WHERE endpoint_id = $1`,
     await endpointValues(sealer, stored.endpointId, webhook),
   );
+  return null;
 }
 
 /**
@@ -181,4 +180,22 @@ export function unmaskHeaders(
     }
     return { key: header.key, value: match.value };
   });
+}
+
+/** The endpoint of the agent's webhook, or null when none is configured. */
+export async function agentEndpointId(pool: pg.Pool, projectId: string): Promise<string | null> {
+  const { rows } = await pool.query<{ id: string }>(
+    "SELECT endpoint_id AS id FROM endpoints WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL",
+    [projectId],
+  );
+  return rows[0]?.id ?? null;
+}
+
+/** Whether a project has an endpoint of this id that was not removed. */
+export async function isEndpointOf(pool: pg.Pool, projectId: string, endpointId: string): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    "SELECT FROM endpoints WHERE endpoint_id = $2 AND project_id = $1 AND removed_at IS NULL",
+    [projectId, endpointId],
+  );
+  return rowCount === 1;
 }

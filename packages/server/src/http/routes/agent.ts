@@ -1,9 +1,22 @@
-import { UpdateAgent } from "@sendoff/contract";
+import {
+  Agent,
+  RotatedSecret,
+  RotateSecret,
+  TestEvent,
+  UpdateAgent,
+  WebhookLogDetail,
+} from "@sendoff/contract";
 import type pg from "pg";
 import { membersOf } from "../../json-text.ts";
+import { readLog } from "../../logbook/read.ts";
+import { sendTest } from "../../outbox/test-event.ts";
+import { sampleKey } from "../../recordings/sample.ts";
+import { Refusal } from "../../refusal.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { readAgent, updateAgent } from "../../tenancy/agents.ts";
 import type { AllowHttp } from "../../tenancy/endpoint-rules.ts";
+import { agentEndpointId } from "../../tenancy/endpoints.ts";
+import { rotateSecret } from "../../tenancy/signing-secrets.ts";
 import { type Route, route } from "../route.ts";
 
 export function agentRoutes(pool: pg.Pool, sealer: Sealer, allowHttp: AllowHttp): Route[] {
@@ -16,9 +29,19 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, allowHttp: AllowHttp)
       access: "project",
       summary: "Changes the fields given. postSessionWebhook is replaced as a whole.",
       body: UpdateAgent,
+      answers: [
+        {
+          status: 200,
+          when: "The agent as it is now; signingSecret when this made its webhook.",
+          data: Agent,
+        },
+      ],
+      errors: ["invalid_url", "invalid_header", "masked_value"],
       async handle({ path: { projectId = "" }, body }) {
-        await updateAgent(pool, sealer, allowHttp, projectId, body.value, membersOf(body.text));
-        return { status: 200, data: await readAgent(pool, sealer, projectId) };
+        const members = membersOf(body.text);
+        const signingSecret = await updateAgent(pool, sealer, allowHttp, projectId, body.value, members);
+        const agent = await readAgent(pool, sealer, projectId);
+        return { status: 200, data: signingSecret === null ? agent : { ...agent, signingSecret } };
       },
     });
   return [
@@ -27,11 +50,61 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, allowHttp: AllowHttp)
       path,
       access: "project",
       summary: "The agent with its webhook; header values are masked.",
+      answers: [{ status: 200, when: "The agent.", data: Agent }],
       async handle({ path: { projectId = "" } }) {
         return { status: 200, data: await readAgent(pool, sealer, projectId) };
       },
     }),
     update("PUT"),
     update("PATCH"),
+    route({
+      method: "POST",
+      path: `${path}/webhook/test`,
+      access: "project",
+      summary: "Sends one realistic example of an event to the agent's webhook now.",
+      body: TestEvent,
+      answers: [
+        { status: 200, when: "The attempt's log row, however the attempt ended.", data: WebhookLogDetail },
+      ],
+      errors: ["no_webhook", "test_not_attempted", "overloaded"],
+      async handle({ path: { projectId = "" }, body: { value } }) {
+        const logId = await sendTest(pool, {
+          projectId,
+          endpointId: await webhookOf(pool, projectId),
+          event: value.event,
+          channel: value.channel ?? "call",
+          recordingObjectKey: sampleKey(projectId),
+        });
+        return { status: 200, data: await readLog(pool, projectId, logId) };
+      },
+    }),
+    route({
+      method: "POST",
+      path: `${path}/webhook/secret`,
+      access: "project",
+      summary: "Rotates the webhook's signing secret; the one before signs along for 24 h.",
+      body: RotateSecret,
+      bodyOptional: true,
+      answers: [{ status: 200, when: "The new secret. It is answered once.", data: RotatedSecret }],
+      errors: ["no_webhook", "too_many_secrets"],
+      async handle({ path: { projectId = "" }, body }) {
+        const rotated = await rotateSecret(pool, sealer, await webhookOf(pool, projectId), body.value);
+        if (rotated === null) throw noWebhook();
+        return { status: 200, data: rotated };
+      },
+    }),
   ];
+}
+
+const noWebhook = (): Refusal =>
+  new Refusal(
+    "no_webhook",
+    'The agent has no webhook. Set one first: PATCH .../agent with {"postSessionWebhook": {"url": "https://..."}}.',
+  );
+
+/** @throws Refusal no_webhook. */
+export async function webhookOf(pool: pg.Pool, projectId: string): Promise<string> {
+  const endpointId = await agentEndpointId(pool, projectId);
+  if (endpointId === null) throw noWebhook();
+  return endpointId;
 }

@@ -3,8 +3,23 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { RecordingLinks } from "../../recordings/links.ts";
+import { isSampleKey, sampleAudio } from "../../recordings/sample.ts";
 import { Refusal } from "../../refusal.ts";
 import { type Route, route } from "../route.ts";
+
+const audioResponse = (
+  body: ConstructorParameters<typeof Response>[0],
+  bytes: number,
+  type: string,
+): Response =>
+  new Response(body, {
+    headers: {
+      "content-type": type,
+      "content-length": String(bytes),
+      "x-content-type-options": "nosniff",
+      "cache-control": "private, no-store",
+    },
+  });
 
 /** @param folder where the audio lies, by object key. */
 export function recordingRoutes(links: RecordingLinks, folder: string): Route[] {
@@ -26,18 +41,16 @@ export function recordingRoutes(links: RecordingLinks, folder: string): Route[] 
               : "This is not a link as Sendoff made it. Use the whole recordingUrl of a recording.ready.",
           );
         }
+        if (isSampleKey(objectKey)) {
+          const audio = sampleAudio();
+          return audioResponse(new Uint8Array(audio), audio.length, "audio/wav");
+        }
         // Signed keys are keys of a project: they cannot lead out of the folder (recordings/links.ts).
         const file = join(folder, objectKey);
         const found = await stat(file).catch(() => null);
         if (!found?.isFile()) throw new Refusal("recording_not_found", "There is no audio at this key yet.");
-        return new Response(Readable.toWeb(createReadStream(file)) as ReadableStream, {
-          headers: {
-            "content-type": "application/octet-stream",
-            "content-length": String(found.size),
-            "x-content-type-options": "nosniff",
-            "cache-control": "private, no-store",
-          },
-        });
+        const stream = Readable.toWeb(createReadStream(file)) as ReadableStream;
+        return audioResponse(stream, found.size, "application/octet-stream");
       },
     }),
   ];

@@ -1,6 +1,7 @@
-import { WebhookLogsQuery } from "@sendoff/contract";
+import { Resend, WebhookLog, WebhookLogDetail, WebhookLogsQuery } from "@sendoff/contract";
 import type pg from "pg";
 import { listLogs, readLog } from "../../logbook/read.ts";
+import { resend } from "../../outbox/resend.ts";
 import { Refusal } from "../../refusal.ts";
 import { type Route, route } from "../route.ts";
 
@@ -13,6 +14,7 @@ export function webhookLogRoutes(pool: pg.Pool): Route[] {
       access: "project",
       summary: "Lists attempts, newest first, filtered by session, event, endpoint, outcome and time.",
       query: WebhookLogsQuery,
+      answers: [{ status: 200, when: "A page of attempts.", data: WebhookLog, list: true }],
       async handle({ path: { projectId = "" }, query }) {
         const { logs, nextCursor } = await listLogs(pool, projectId, query);
         return { status: 200, data: logs, nextCursor };
@@ -23,6 +25,8 @@ export function webhookLogRoutes(pool: pg.Pool): Route[] {
       path: `${all}/{logId}`,
       access: "project",
       summary: "One attempt with what was sent and what came back.",
+      answers: [{ status: 200, when: "The attempt.", data: WebhookLogDetail }],
+      errors: ["webhook_log_not_found"],
       async handle({ path: { projectId = "", logId = "" } }) {
         const log = await readLog(pool, projectId, logId);
         if (log === null) {
@@ -32,6 +36,29 @@ export function webhookLogRoutes(pool: pg.Pool): Route[] {
           );
         }
         return { status: 200, data: log };
+      },
+    }),
+    route({
+      method: "POST",
+      path: `${all}/{logId}/resend`,
+      access: "project",
+      summary: "Sends the event of an attempt again to the endpoint of that attempt.",
+      answers: [
+        {
+          status: 202,
+          when: "It is owed: the row of webhook_logs with this event, endpoint and attempt tells how it went.",
+          data: Resend,
+        },
+      ],
+      errors: [
+        "webhook_log_not_found",
+        "endpoint_removed",
+        "session_erased",
+        "delivery_under_way",
+        "test_not_resent",
+      ],
+      async handle({ path: { projectId = "", logId = "" } }) {
+        return { status: 202, data: await resend(pool, projectId, logId) };
       },
     }),
   ];
