@@ -26,10 +26,10 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: "server/dist/lifecycle/apply.js",
-        from: "const { saved, owed, hints } = await writeBatch(parts.pool, changed);",
+        from: "const { saved, owed, hints } = await writeBatch(parts, changed, subscribersOf);",
         to: `for (const group of groups) answer(parts, group);
         await new Promise((resolve) => setTimeout(resolve, 20));
-        const { saved, owed, hints } = await writeBatch(parts.pool, changed);`,
+        const { saved, owed, hints } = await writeBatch(parts, changed, subscribersOf);`,
       },
     ],
     expected: ["I1", "I13"],

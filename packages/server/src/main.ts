@@ -38,6 +38,8 @@ import type { Report } from "./lifecycle/session.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ensureLogPartitions } from "./logbook/partitions.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { shareDispatcherLock } from "./outbox/dispatchers.ts";
+import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { Refusal } from "./refusal.ts";
@@ -107,17 +109,31 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
   const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
   const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock);
-  const wakeTo: { wake: (hints: readonly Hint[]) => void } = { wake: () => {} };
+  // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
+  const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
+    handover: noHandover,
+    wake: () => {},
+  };
   const intake = createReportIntake({
     pool: ground.pool,
     log,
     graces: config.graces,
-    onOwed: (hints) => wakeTo.wake(hints),
+    clock: systemClock,
+    handover: {
+      get workerId() {
+        return dispatch.handover.workerId;
+      },
+      reserve: (subscriber) => dispatch.handover.reserve(subscriber),
+      begin: (claim, askedMs) => dispatch.handover.begin(claim, askedMs),
+      cancel: (endpointId) => dispatch.handover.cancel(endpointId),
+    },
+    onOwed: (hints) => dispatch.wake(hints),
     onAnswered: (report, sessionId, answer) => tellReport(ground, report, sessionId, answer),
   });
   if (options.role !== "api") {
     const dispatcher = startDispatch(ground, links, intake);
-    wakeTo.wake = dispatcher.wake;
+    dispatch.handover = dispatcher;
+    dispatch.wake = dispatcher.wake;
   }
   // Ended in the opposite order: no new reports, those that were taken, the attempts under way. HTTP closes last, for
   // until then the built-in inspector receives.
@@ -238,7 +254,13 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
     workerId: randomUUID(),
     userAgent: `Sendoff/${version}`,
   });
-  const listener = listen(ground.connection, dueChannel, (hints) => dispatcher.wake(parseHints(hints)), log);
+  const listener = listen(
+    ground.connection,
+    dueChannel,
+    (hints) => dispatcher.wake(parseHints(hints)),
+    log,
+    shareDispatcherLock,
+  );
   const deadlines = watchDeadlines(pool, intake, log);
   started.add(async () => {
     await deadlines.stop();

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
+import { noHandover } from "../src/outbox/handover.ts";
 import type { Refusal } from "../src/refusal.ts";
 
 let database: TestDatabase;
@@ -17,7 +19,14 @@ afterAll(() => database.drop());
 const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 
 const newIntake = (): ReportIntake =>
-  createReportIntake({ pool: database.pool, log: createLog("silent"), graces, onOwed: () => {} });
+  createReportIntake({
+    pool: database.pool,
+    log: createLog("silent"),
+    graces,
+    handover: noHandover,
+    clock: systemClock,
+    onOwed: () => {},
+  });
 
 const conversationEnded = (variables = "{}"): Report => ({
   type: "conversation-ended",

@@ -11,6 +11,7 @@ import { createDispatcher, type Dispatcher, type DispatcherParts } from "../src/
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
+import { noHandover } from "../src/outbox/handover.ts";
 import { createRecordingLinks } from "../src/recordings/links.ts";
 import { createSealer } from "../src/secrets/seal.ts";
 import { updateAgent } from "../src/tenancy/agents.ts";
@@ -35,6 +36,8 @@ beforeEach(async () => {
     pool: database.pool,
     log,
     graces,
+    handover: noHandover,
+    clock: systemClock,
     onOwed: (hints) => dispatcher?.wake(hints),
   });
   projectId = (await createProject(database.pool, "p")).id;

@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
 import { type Claim, type ClaimKind, claimDue as claim } from "../src/outbox/claim.ts";
 import { findDue } from "../src/outbox/find.ts";
+import { noHandover } from "../src/outbox/handover.ts";
 import { lanesOf as lanesOfHints } from "../src/outbox/hint.ts";
 import { bringUp, type Lane } from "../src/outbox/lane.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
@@ -65,7 +67,14 @@ let projectId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake({ pool: database.pool, log: createLog("silent"), graces, onOwed: () => {} });
+  intake = createReportIntake({
+    pool: database.pool,
+    log: createLog("silent"),
+    graces,
+    handover: noHandover,
+    clock: systemClock,
+    onOwed: () => {},
+  });
 });
 afterAll(() => database.drop());
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
@@ -22,10 +23,26 @@ const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 
 
 let database: TestDatabase;
 let intake: ReportIntake;
+/** The run whose commits claim for one of its workers. */
+let current: Run | null = null;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake({ pool: database.pool, log: createLog("silent"), graces, onOwed: () => {} });
+  intake = createReportIntake({
+    pool: database.pool,
+    log: createLog("silent"),
+    graces,
+    clock: systemClock,
+    handover: {
+      get workerId() {
+        return current?.committer.id ?? randomUUID();
+      },
+      reserve: () => current?.mayClaimWithCommit() ?? false,
+      begin: (claim) => current?.begun(claim),
+      cancel: () => {},
+    },
+    onOwed: () => {},
+  });
 });
 afterAll(() => database.drop());
 
@@ -88,6 +105,9 @@ class Run {
     freed: [] as Lane[],
   }));
 
+  /** The worker in whose process the reports are committed. It does not die: who commits and dies is chaos/'s matter. */
+  readonly committer: Worker = { id: randomUUID(), claims: [], freed: [] };
+
   constructor(seed: number, retries: boolean) {
     // A generator of 32 bits, so that a seed says all (mulberry32).
     let state = seed >>> 0;
@@ -119,6 +139,7 @@ class Run {
   }
 
   async prepare(): Promise<void> {
+    current = this;
     await database.pool.query("INSERT INTO projects (project_id, name) VALUES ($1, 'p')", [this.projectId]);
     await database.pool.query(
       `INSERT INTO endpoints (endpoint_id, project_id, kind, url, secret_sealed, events, timeout_ms, retry_attempts,
@@ -135,8 +156,18 @@ class Run {
     );
   }
 
+  mayClaimWithCommit(): boolean {
+    return this.#random() < 0.5;
+  }
+
+  begun(claim: Claim): void {
+    this.#begin(claim);
+    this.committer.claims.push(claim);
+  }
+
   /** Two things that happen at once, to two workers. */
   async step(): Promise<void> {
+    if (this.#random() < 0.3) await this.#settle(this.committer);
     const [one, other] = this.#shuffled(this.#workers);
     if (one !== undefined && other !== undefined) await Promise.all([this.#act(one), this.#act(other)]);
   }

@@ -4,8 +4,10 @@ import { agentEvents } from "@sendoff/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
+import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import { createLog } from "../src/log.ts";
+import { noHandover } from "../src/outbox/handover.ts";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -127,7 +129,14 @@ describe("session.started", () => {
     const log = createLog("silent");
     const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
     const intakes = Array.from({ length: 4 }, () =>
-      createReportIntake({ pool: server.pool, log, graces, onOwed: () => {} }),
+      createReportIntake({
+        pool: server.pool,
+        log,
+        graces,
+        handover: noHandover,
+        clock: systemClock,
+        onOwed: () => {},
+      }),
     );
     const sessionIds = Array.from({ length: 50 }, () => randomUUID());
     const reports = sessionIds.flatMap((sessionId) =>

@@ -12,12 +12,17 @@ export interface Listener {
 /** Pause before a lost LISTEN connection is opened again. Meanwhile polling finds what is due. */
 const reconnectMs = 1_000;
 
-/** Calls `onNotify` for each NOTIFY on the channel, over a connection of its own that is opened again when it is lost. */
+/**
+ * Calls `onNotify` for each NOTIFY on the channel, over a connection of its own that is opened again when it is lost.
+ *
+ * @param onConnect a statement that each such connection begins with; what it locks is held while the connection lives.
+ */
 export function listen(
   connection: Connection,
   channel: string,
   onNotify: (payload: string) => void,
   log: Logger,
+  onConnect = "SELECT 1",
 ): Listener {
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -38,6 +43,7 @@ export function listen(
     own.on("notification", ({ payload }) => onNotify(payload ?? ""));
     try {
       await own.connect();
+      await own.query(onConnect);
       await own.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
       // What was notified while nobody listened is found by looking once.
       onNotify("");

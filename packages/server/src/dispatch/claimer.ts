@@ -10,6 +10,8 @@ import { bringUp, type Lane } from "../outbox/lane.ts";
 export interface Claimer {
   /** A commit made deliveries due there. */
   fresh(hints: readonly Hint[]): void;
+  /** Whether deliveries wait there that are due, as far as this process knows. */
+  isBacklogged(endpointId: string): boolean;
   /** Endpoints have room again for what waits there, and lanes may go on. */
   freed(hints: readonly Hint[], kind: ClaimKind): void;
   /** There may be room in this process again. */
@@ -63,6 +65,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   let others = [freed.first, freed.again, found.first, found.again];
   let freshHadTurn = false;
   const lanes: Lane[] = [];
+  const backlogged = new Set<string>();
   let claiming: Promise<void> | null = null;
   let wakeAgain = false;
   let looking: Promise<void> | null = null;
@@ -117,18 +120,17 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints };
     // Taken before the statement, so that our idea of the lease ends before the database's.
     const askedMs = clock.monotonicMs();
-    const { claims, putOff } = await claimDue(pool, workerId, kind, room);
+    const { claims, emptied, unfinished } = await claimDue(pool, workerId, kind, room);
     for (const claim of claims) parts.begin(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
-    // What was put off has taken places that others may have now.
-    if (claims.length + putOff < room.limit) return;
-    // There may be more. Who got nothing comes before the others next time, who got something after them.
+    for (const endpoint of emptied) backlogged.delete(endpoint);
+    if (unfinished.length === 0) return;
+    // Who got nothing comes before the others next time, who got something after them.
     const served = new Set(claims.map((claim) => claim.endpointId));
-    const unserved = endpoints.filter((endpoint) => !served.has(endpoint));
-    queue.endpoints = new Set([...unserved, ...queue.endpoints, ...endpoints]);
+    const unserved = unfinished.filter((endpoint) => !served.has(endpoint));
+    queue.endpoints = new Set([...unserved, ...queue.endpoints, ...unfinished]);
   };
 
-  const perEndpoint = (free: number): number =>
-    Math.max(1, Math.min(parts.perEndpointMax, Math.floor(free * shareOfFree)));
+  const perEndpoint = (free: number): number => shareOf(free, parts.perEndpointMax);
 
   const lookAt = async (kind: ClaimKind): Promise<void> => {
     let after: string | null = "";
@@ -136,7 +138,10 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       const free = parts.room(kind);
       if (free <= 0) return;
       const { endpoints, last } = await findDue(pool, kind, perEndpoint(free), after);
-      for (const endpoint of endpoints) found[kind].endpoints.add(endpoint);
+      for (const endpoint of endpoints) {
+        found[kind].endpoints.add(endpoint);
+        backlogged.add(endpoint);
+      }
       if (endpoints.length > 0) wake();
       after = last;
     }
@@ -157,14 +162,20 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   return {
     wake,
+    isBacklogged: (endpointId) => backlogged.has(endpointId),
     fresh(hints) {
       lanes.push(...lanesOf(hints));
-      for (const { endpointId } of hints) fresh.endpoints.add(endpointId);
+      for (const { endpointId } of hints) {
+        fresh.endpoints.add(endpointId);
+        backlogged.add(endpointId);
+      }
       wake();
     },
     freed(hints, kind) {
       lanes.push(...lanesOf(hints));
-      for (const { endpointId } of hints) freed[kind].endpoints.add(endpointId);
+      for (const { endpointId, sessionKey } of hints) {
+        if (sessionKey !== null || backlogged.has(endpointId)) freed[kind].endpoints.add(endpointId);
+      }
       wake();
     },
     async stop() {
@@ -174,6 +185,10 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     },
   };
 }
+
+/** How much of the room that is free one endpoint may have. */
+export const shareOf = (free: number, perEndpointMax: number): number =>
+  Math.max(1, Math.min(perEndpointMax, Math.floor(free * shareOfFree)));
 
 function takeFrom({ endpoints, most }: Queue): string[] {
   const taken: string[] = [];

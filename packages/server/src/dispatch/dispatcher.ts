@@ -2,7 +2,9 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { type Claim, type ClaimKind, stallAllowanceMs } from "../outbox/claim.ts";
+import { type Claim, type ClaimKind, leaseMarginMs, stallAllowanceMs } from "../outbox/claim.ts";
+import { countDispatchers } from "../outbox/dispatchers.ts";
+import type { Handover } from "../outbox/handover.ts";
 import type { Hint } from "../outbox/hint.ts";
 import { release } from "../outbox/release.ts";
 import { blockedResult, cancelledResult } from "../outbox/result.ts";
@@ -10,13 +12,13 @@ import { afterAttempt } from "../outbox/retry.ts";
 import type { Settlement } from "../outbox/settle.ts";
 import { takeOver } from "../outbox/takeover.ts";
 import { makeAttempt } from "./attempt.ts";
-import { createClaimer } from "./claimer.ts";
+import { createClaimer, shareOf } from "./claimer.ts";
 import type { Clients } from "./clients.ts";
 import { type ComposeParts, composeAttempt } from "./compose.ts";
 import { createSettler } from "./settler.ts";
 
 /** Attempts what is due and settles it. */
-export interface Dispatcher {
+export interface Dispatcher extends Handover {
   /** Looks for due deliveries there now. It looks everywhere by itself all the time as well. */
   wake(hints: readonly Hint[]): void;
   /** How many attempts are under way. */
@@ -44,6 +46,9 @@ export interface DispatcherParts extends ComposeParts {
   readonly workerId: string;
 }
 
+/** How often the processes that dispatch are counted, in milliseconds; until then there may be so many. */
+const countMs = 5_000;
+const dispatchersAtFirst = 4;
 /** How often dead workers are looked for, in milliseconds. */
 const takeoverMs = 500;
 /** Retries may take so much of the process's room, so that a crowd of them leaves room for first attempts. */
@@ -54,7 +59,12 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const inFlight = { first: 0, again: 0 };
   let draining = false;
   let whenIdle: (() => void) | undefined;
+  /** Attempts under way, and places reserved, by endpoint. */
+  const underWay = new Map<string, number>();
+  let reserved = 0;
+  let dispatchers = dispatchersAtFirst;
   const total = (): number => inFlight.first + inFlight.again;
+  const free = (): number => limits.inFlightMax - total() - reserved;
   const kindMax = { first: limits.inFlightMax, again: Math.ceil(limits.inFlightMax * retryShare) };
   const settler = createSettler(parts, (settled) => {
     const retried = settled.filter(({ claim }) => claim.retries !== null);
@@ -69,16 +79,39 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     workerId,
     perEndpointMax: limits.perEndpointMax,
     // A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5).
-    room: (kind) =>
-      settler.stuck() ? 0 : Math.min(kindMax[kind] - inFlight[kind], limits.inFlightMax - total()),
+    room: (kind) => (settler.stuck() ? 0 : Math.min(kindMax[kind] - inFlight[kind], free())),
     begin: (kind, claim, leaseEndsMs) => void attempt(kind, claim, leaseEndsMs),
   });
   const endWhenIdle = (): void => {
     if (total() === 0 && settler.idle()) whenIdle?.();
   };
 
+  const count = (endpointId: string, change: 1 | -1): void => {
+    const now = (underWay.get(endpointId) ?? 0) + change;
+    if (now === 0) underWay.delete(endpointId);
+    else underWay.set(endpointId, now);
+  };
+
+  const reserve: Handover["reserve"] = ({ endpointId, retries }) => {
+    // What waits there already goes first.
+    if (draining || free() <= 0 || settler.stuck() || claimer.isBacklogged(endpointId)) return false;
+    // The cap is one for all processes; here nobody asks the table how much the others have under way.
+    const most = Math.max(1, Math.floor(shareOf(free(), limits.perEndpointMax) / dispatchers));
+    const forFirst = retries === null ? most : Math.max(1, most - Math.floor(most / 4));
+    if ((underWay.get(endpointId) ?? 0) >= forFirst) return false;
+    reserved += 1;
+    count(endpointId, 1);
+    return true;
+  };
+
+  const cancel = (endpointId: string): void => {
+    reserved -= 1;
+    count(endpointId, -1);
+  };
+
   const attempt = async (kind: ClaimKind, claim: Claim, leaseEndsMs: number): Promise<void> => {
     inFlight[kind] += 1;
+    count(claim.endpointId, 1);
     metrics.inFlight.set(total());
     const startedMs = clock.monotonicMs();
     const endsByMs = startedMs + claim.timeoutMs;
@@ -87,6 +120,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
       leaseEndsMs - endsByMs >= stallAllowanceMs && clock.monotonicMs() < endsByMs;
     const settlement = await attemptClaim(parts, claim, mayBegin, startedMs);
     inFlight[kind] -= 1;
+    count(claim.endpointId, -1);
     metrics.inFlight.set(total());
     if (settlement !== null) settler.add(settlement, leaseEndsMs, total() === 0);
     else await giveBack(claim);
@@ -119,13 +153,27 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   };
 
   const takeover = setInterval(() => void lookForDead(), takeoverMs);
+  const countThem = async (): Promise<void> => {
+    // While PostgreSQL is away the last number is as good as any.
+    dispatchers = Math.max(1, await countDispatchers(pool).catch(() => dispatchers));
+  };
+  const counting = setInterval(() => void countThem(), countMs);
+  void countThem();
 
   return {
     wake: claimer.fresh,
+    workerId,
+    reserve,
+    cancel,
+    begin(claim, askedMs) {
+      cancel(claim.endpointId);
+      void attempt("first", claim, askedMs + claim.timeoutMs + leaseMarginMs);
+    },
     inFlight: total,
     async drain() {
       draining = true;
       clearInterval(takeover);
+      clearInterval(counting);
       await claimer.stop();
       if (total() === 0 && settler.idle()) return;
       await new Promise<void>((resolve) => {

@@ -1,9 +1,20 @@
 import type { EventName } from "@sendoff/contract";
 import type pg from "pg";
+import type { Clock } from "../clock.ts";
 import { isUnavailable } from "../database/pool.ts";
 import type { Logger } from "../log.ts";
-import { appendParameters, appendSql, type FrozenEvent, freezeEvent, wantedSql } from "../outbox/append.ts";
+import {
+  appendParameters,
+  appendSql,
+  claimOf,
+  type FrozenEvent,
+  freezeEvent,
+  type Owed,
+  owe,
+} from "../outbox/append.ts";
+import type { Handover } from "../outbox/handover.ts";
 import { type Hint, parseHints } from "../outbox/hint.ts";
+import { readSubscribers, type Subscriber, subscribes } from "../outbox/subscribers.ts";
 import { Refusal } from "../refusal.ts";
 import type { Graces } from "./deadline.ts";
 import type { Report, Session } from "./session.ts";
@@ -52,39 +63,40 @@ interface Waiting {
 interface Group {
   readonly waiting: Waiting[];
   readonly answers: Array<Applied | Refusal>;
-  readonly changedSession: Session | null;
+  /** null: nothing changes. */
+  readonly change: { readonly session: Session; readonly sessionKey: number } | null;
   readonly events: readonly FrozenEvent[];
 }
 
-// The sessions of a batch as they are, and the time by the one clock that counts. Whether anybody wants session.started is
-// asked only where it could be emitted (ADR 0026).
+// The sessions of a batch as they are, the time by the one clock that counts, and a number for the ids of what a session's
+// change may make (migration 0016).
 const readSql = `
   SELECT input.project_id AS wanted_project_id, input.session_id AS wanted_session_id,
-    clock_timestamp() AS now, sessions.*,
-    sessions.channel IS NULL AND ${wantedSql("session.started", "input.project_id")} AS start_wanted
+    clock_timestamp() AS now, nextval('drawn_ids') AS drawn, sessions.*
   FROM unnest($1::uuid[], $2::text[]) AS input (project_id, session_id)
   LEFT JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id`;
 
-const names = sessionColumns.map((column) => column.name);
-const keyOrCreation = new Set(["project_id", "session_id", "created_at"]);
+const columns = [{ name: "session_key", type: "bigint" }, ...sessionColumns];
+const names = columns.map((column) => column.name);
+const keyOrCreation = new Set(["session_key", "project_id", "session_id", "created_at"]);
 
 // One statement is one commit: the compare-and-set of each session (its version is the one that was read), its events
 // and their deliveries. A session that somebody else changed meanwhile is not among the rows that come back.
 const writeSql = `
   WITH saved AS (
     INSERT INTO sessions (${names.join(", ")})
-    SELECT * FROM unnest(${sessionColumns.map((column, index) => `$${index + 1}::${column.type}[]`).join(", ")})
+    SELECT * FROM unnest(${columns.map((column, index) => `$${index + 1}::${column.type}[]`).join(", ")})
     ON CONFLICT ON CONSTRAINT one_session_per_id DO UPDATE
       SET ${names
         .filter((name) => !keyOrCreation.has(name))
         .map((name) => `${name} = excluded.${name}`)
         .join(", ")}
       WHERE sessions.version = excluded.version - 1
-    RETURNING session_key, project_id, session_id
+    RETURNING session_key
   ), ${appendSql(names.length + 1)}
-  SELECT project_id, session_id, (SELECT count(*) FROM born) AS owed, (SELECT count(*) FROM told) AS told,
-    (SELECT string_agg(hint, ',') FROM hinted) AS hints
-  FROM saved`;
+  SELECT array(SELECT session_key FROM saved) AS saved, array(SELECT delivery_id FROM born WHERE claimed) AS claimed,
+    (SELECT count(*) FROM born) AS owed, (SELECT count(*) FROM told) AS told,
+    (SELECT string_agg(hint, ',') FROM hinted) AS hints`;
 
 const groupKey = (projectId: string, sessionId: string): string => `${projectId} ${sessionId}`;
 
@@ -93,7 +105,10 @@ export interface IntakeParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly graces: Graces;
-  /** Told of each commit that owes deliveries. */
+  /** Takes the deliveries that a commit has claimed for this process. */
+  readonly handover: Handover;
+  readonly clock: Clock;
+  /** Told of each commit that owes deliveries which nobody has claimed. */
   readonly onOwed: (hints: readonly Hint[]) => void;
   /** Told of each report that was decided and, when it changed something, committed. */
   readonly onAnswered?: (report: Report, sessionId: string, answer: Applied | Refusal) => void;
@@ -163,18 +178,14 @@ function takeBatch(queue: readonly Waiting[]): { groups: Map<string, Waiting[]>;
 async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Waiting[]> {
   const startedMs = performance.now();
   try {
-    const groups = await decideBatch(parts, batch);
-    const changed = groups.filter((group) => group.changedSession !== null);
-    const { saved, owed, hints } = await writeBatch(parts.pool, changed);
-    if (owed > 0) parts.onOwed(hints);
+    const { groups, subscribersOf } = await decideBatch(parts, batch);
+    const changed = groups.filter((group) => group.change !== null);
+    const { saved, owed, hints } = await writeBatch(parts, changed, subscribersOf);
+    if (hints.length > 0) parts.onOwed(hints);
     const lost: Waiting[] = [];
     for (const group of groups) {
-      const session = group.changedSession;
-      if (session !== null && !saved.has(groupKey(session.projectId, session.sessionId))) {
-        lost.push(...group.waiting);
-      } else {
-        answer(parts, group);
-      }
+      if (group.change !== null && !saved.has(group.change.sessionKey)) lost.push(...group.waiting);
+      else answer(parts, group);
     }
     parts.log.debug({
       event: "report.batch_committed",
@@ -191,82 +202,145 @@ async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): P
   }
 }
 
-async function decideBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Group[]> {
+async function decideBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Decided> {
   const wanted = [...batch.values()].map((items) => items[0] as Waiting);
-  const { rows } = await parts.pool.query<Record<string, unknown>>({
-    name: "report-read",
-    text: readSql,
-    values: [wanted.map((item) => item.projectId), wanted.map((item) => item.sessionId)],
-  });
-  return rows.map((row) => {
+  const projectIds = wanted.map((item) => item.projectId);
+  const [{ rows }, subscribersOf] = await Promise.all([
+    parts.pool.query<Record<string, unknown>>({
+      name: "report-read",
+      text: readSql,
+      values: [projectIds, wanted.map((item) => item.sessionId)],
+    }),
+    readSubscribers(parts.pool, projectIds),
+  ]);
+  const groups = rows.map((row) => {
     const projectId = row.wanted_project_id as string;
     const sessionId = row.wanted_session_id as string;
     const now = row.now as Date;
-    const stored = row.version === null ? unseenSession(projectId, sessionId, now) : sessionOf(row);
+    const drawn = row.drawn as number;
+    const isNew = row.version === null;
     const waiting = batch.get(groupKey(projectId, sessionId));
     // Nobody would ever be answered: PostgreSQL has written the id in another way than the one who asked.
     if (waiting === undefined) throw new Error(`no report of the batch is for ${projectId} ${sessionId}`);
-    return decideGroup(stored, waiting, now, parts.graces, row.start_wanted === true);
+    return decideGroup(waiting, parts.graces, {
+      session: isNew ? unseenSession(projectId, sessionId, now) : sessionOf(row),
+      sessionKey: isNew ? drawn : (row.session_key as number),
+      isNew,
+      drawn,
+      now,
+      subscribers: subscribersOf.get(projectId) ?? [],
+    });
   });
+  return { groups, subscribersOf };
 }
 
-/**
- * Decides a session's waiting reports one after another, each on what the one before it left.
- *
- * @param startWanted an endpoint subscribes to session.started: without one the event is not emitted (ADR 0026).
- */
-function decideGroup(
-  stored: Session,
-  waiting: Waiting[],
-  now: Date,
-  graces: Graces,
-  startWanted: boolean,
-): Group {
-  let session = stored;
+/** A batch that is decided, and to whom its events may be owed. */
+interface Decided {
+  readonly groups: readonly Group[];
+  readonly subscribersOf: ReadonlyMap<string, readonly Subscriber[]>;
+}
+
+/** A session as it was read, with what its change is made with. */
+interface Stored {
+  readonly session: Session;
+  readonly sessionKey: number;
+  readonly isNew: boolean;
+  /** The number that was drawn for this change. */
+  readonly drawn: number;
+  readonly now: Date;
+  readonly subscribers: readonly Subscriber[];
+}
+
+/** Decides a session's waiting reports one after another, each on what the one before it left. */
+function decideGroup(waiting: Waiting[], graces: Graces, stored: Stored): Group {
+  const { sessionKey, isNew, drawn, now, subscribers } = stored;
+  let session = stored.session;
   const events: FrozenEvent[] = [];
   const answers = waiting.map(({ report }): Applied | Refusal => {
     const decision = transition(session, report, now, graces);
     if (decision.kind === "refused") return new Refusal(decision.code, decision.message);
     // Of several changes in one batch the row sees the last; to the reports they are one after another.
     session =
-      decision.kind === "changed" ? { ...decision.session, version: stored.version + 1 } : decision.session;
+      decision.kind === "changed"
+        ? { ...decision.session, version: stored.session.version + 1 }
+        : decision.session;
     const late = decision.late ?? false;
     if (decision.kind === "duplicate") return { session, duplicate: true, late, events: [] };
-    const facts = { ...session, variables: session.extractedVariables };
-    const emitted = decision.events.filter((event) => startWanted || event !== "session.started");
-    for (const event of emitted) events.push(freezeEvent(event, facts, now));
+    const emitter = { ...session, variables: session.extractedVariables, sessionKey, isNew };
+    // Without anybody who wants it session.started is not emitted (ADR 0026).
+    const emitted = decision.events.filter(
+      (event) =>
+        event !== "session.started" || subscribers.some((subscriber) => subscribes(subscriber, event)),
+    );
+    for (const event of emitted) events.push(freezeEvent(event, emitter, now, drawn, events.length));
     return { session, duplicate: false, late, events: emitted };
   });
-  return { waiting, answers, changedSession: session === stored ? null : session, events };
+  const change = session === stored.session ? null : { session, sessionKey };
+  return { waiting, answers, change, events };
+}
+
+/** What became of a batch: the keys of the sessions that were stored, how much they owe, and what nobody has claimed. */
+interface Written {
+  readonly saved: ReadonlySet<number>;
+  readonly owed: number;
+  readonly hints: readonly Hint[];
 }
 
 async function writeBatch(
-  pool: pg.Pool,
+  parts: IntakeParts,
   groups: readonly Group[],
-): Promise<{ saved: Set<string>; owed: number; hints: Hint[] }> {
+  subscribersOf: Decided["subscribersOf"],
+): Promise<Written> {
   if (groups.length === 0) return { saved: new Set(), owed: 0, hints: [] };
   // Always in the same order, so that two processes with the same sessions in their batches cannot deadlock.
   const ordered = groups
-    .map((group) => ({ session: group.changedSession as Session, events: group.events }))
+    .map(({ change, events }) => ({ ...(change as NonNullable<Group["change"]>), events }))
     .sort((left, right) => (groupKeyOf(left.session) < groupKeyOf(right.session) ? -1 : 1));
-  const { rows } = await pool.query<{
-    project_id: string;
-    session_id: string;
-    owed: number;
-    hints: string | null;
-  }>({
-    name: "report-write",
-    text: writeSql,
-    values: [
-      ...sessionColumns.map(({ field }) => ordered.map(({ session }) => session[field])),
-      ...appendParameters(ordered.flatMap(({ events }) => events)),
-    ],
-  });
-  return {
-    saved: new Set(rows.map((row) => groupKey(row.project_id, row.session_id))),
-    owed: rows[0]?.owed ?? 0,
-    hints: parseHints(rows[0]?.hints ?? ""),
-  };
+  const owed = owe(
+    ordered.flatMap(({ events }) => events),
+    subscribersOf,
+    parts.handover,
+  );
+  let claimed: ReadonlySet<number> = new Set();
+  // Taken before the statement, so that our idea of the leases ends before the database's.
+  const askedMs = parts.clock.monotonicMs();
+  try {
+    const { rows } = await parts.pool.query<WrittenRow>({
+      name: "report-write",
+      text: writeSql,
+      values: [
+        ordered.map(({ sessionKey }) => sessionKey),
+        ...sessionColumns.map(({ field }) => ordered.map(({ session }) => session[field])),
+        ...appendParameters(owed, parts.handover.workerId),
+      ],
+    });
+    const [row] = rows as [WrittenRow];
+    claimed = new Set(row.claimed.map(Number));
+    return { saved: new Set(row.saved.map(Number)), owed: row.owed, hints: parseHints(row.hints ?? "") };
+  } finally {
+    handOver(parts.handover, owed, claimed, askedMs);
+  }
+}
+
+interface WrittenRow {
+  /** bigint arrays come as text. */
+  readonly saved: readonly string[];
+  readonly claimed: readonly string[];
+  readonly owed: number;
+  readonly hints: string | null;
+}
+
+/** What is claimed begins; of what is not, the place is given back. */
+function handOver(
+  handover: Handover,
+  { deliveries }: Owed,
+  claimed: ReadonlySet<number>,
+  askedMs: number,
+): void {
+  for (const delivery of deliveries) {
+    if (claimed.has(delivery.deliveryId)) handover.begin(claimOf(delivery), askedMs);
+    else if (delivery.claim) handover.cancel(delivery.subscriber.endpointId);
+  }
 }
 
 const groupKeyOf = (session: Session): string => groupKey(session.projectId, session.sessionId);

@@ -1,12 +1,18 @@
 import { randomUUID } from "node:crypto";
-import { defaultEvents, type EventName, type PayloadFacts, payloadText } from "@sendoff/contract";
+import { type EventName, type PayloadFacts, payloadText } from "@sendoff/contract";
 import { dueChannel } from "../database/listen.ts";
+import { type Claim, leaseMarginMs } from "./claim.ts";
+import type { Handover } from "./handover.ts";
 import { hintSql } from "./hint.ts";
+import { blockedAgain } from "./lane.ts";
+import { type Subscriber, subscribes } from "./subscribers.ts";
 
 /** An event whose bytes are made: they are stored, signed and sent just so, on every attempt. */
 export interface FrozenEvent {
+  readonly eventId: number;
   readonly projectId: string;
   readonly sessionId: string;
+  readonly sessionKey: number;
   readonly event: EventName;
   /** The `webhook-id` header of every attempt and replay of this event. */
   readonly webhookId: string;
@@ -14,106 +20,215 @@ export interface FrozenEvent {
   readonly emittedAt: Date;
   /** Whether it waits for the session's earlier events and later ones wait for it (behaviour, section 4). */
   readonly inLane: boolean;
+  /** Of a session that is made by the same commit: nothing of its lanes can be there yet. */
+  readonly ofNewSession: boolean;
+  readonly recordingObjectKey: string | null;
 }
 
-/** Makes the bytes of an event that a session's change emits. */
-export function freezeEvent(event: EventName, facts: PayloadFacts, emittedAt: Date): FrozenEvent {
+/** What the events of one commit need of their session. */
+export interface Emitter extends PayloadFacts {
+  readonly sessionKey: number;
+  readonly isNew: boolean;
+  readonly recordingObjectKey: string | null;
+}
+
+/** Most events that one commit emits of a session, and most deliveries: ids are drawn for so many (migration 0016). */
+const eventsPerDraw = 8;
+const deliveriesPerDraw = 256;
+
+/**
+ * Makes the bytes of an event that a session's change emits.
+ *
+ * @param drawn the number that was drawn for the change.
+ * @param position of the event among those of the change.
+ */
+export function freezeEvent(
+  event: EventName,
+  emitter: Emitter,
+  emittedAt: Date,
+  drawn: number,
+  position: number,
+): FrozenEvent {
   return {
-    projectId: facts.projectId,
-    sessionId: facts.sessionId,
+    eventId: drawn * eventsPerDraw + position,
+    projectId: emitter.projectId,
+    sessionId: emitter.sessionId,
+    sessionKey: emitter.sessionKey,
     event,
     webhookId: `msg_${randomUUID().replaceAll("-", "")}`,
-    payload: payloadText(event, facts, emittedAt),
+    payload: payloadText(event, emitter, emittedAt),
     emittedAt,
     inLane: event !== "recording.ready",
+    ofNewSession: emitter.isNew,
+    recordingObjectKey: event === "recording.ready" ? emitter.recordingObjectKey : null,
   };
 }
 
-/** The arrays of {@link appendSql}, in the order of its parameters. Events come in the order of emission. */
-export function appendParameters(events: readonly FrozenEvent[]): unknown[] {
+/** A delivery that a commit owes. */
+interface OwedDelivery {
+  readonly deliveryId: number;
+  readonly event: FrozenEvent;
+  readonly subscriber: Subscriber;
+  /** Another one of its lane is owed by the same commit, before it. */
+  readonly follows: boolean;
+  /** A place is reserved: the commit claims it, if nothing of its lane is before it and the endpoint has not changed. */
+  readonly claim: boolean;
+}
+
+/** Events of one commit with what they owe to whom. */
+export interface Owed {
+  readonly events: ReadonlyArray<{ readonly event: FrozenEvent; readonly owedTo: readonly string[] }>;
+  readonly unsentReasons: ReadonlyArray<"no_endpoint" | "not_subscribed" | null>;
+  readonly deliveries: readonly OwedDelivery[];
+}
+
+/** Decides to whom events are owed. Places are reserved for those that may be claimed by the commit. */
+export function owe(
+  events: readonly FrozenEvent[],
+  subscribersOf: ReadonlyMap<string, readonly Subscriber[]>,
+  handover: Handover,
+): Owed {
+  const lanes = new Set<string>();
+  const countOf = new Map<number, number>();
+  const deliveries: OwedDelivery[] = [];
+  const owed = events.map((event) => {
+    const all = subscribersOf.get(event.projectId) ?? [];
+    const wanting = all.filter((subscriber) => subscribes(subscriber, event.event));
+    for (const subscriber of wanting) {
+      const lane = `${event.sessionKey} ${subscriber.endpointId}`;
+      const follows = event.inLane && lanes.has(lane);
+      if (event.inLane) lanes.add(lane);
+      const drawn = Math.floor(event.eventId / eventsPerDraw);
+      const position = countOf.get(drawn) ?? 0;
+      countOf.set(drawn, position + 1);
+      if (position >= deliveriesPerDraw)
+        throw new Error(`a session owes more than ${deliveriesPerDraw} deliveries`);
+      deliveries.push({
+        deliveryId: drawn * deliveriesPerDraw + position,
+        event,
+        subscriber,
+        follows,
+        claim: !follows && handover.reserve(subscriber),
+      });
+    }
+    return { event, owedTo: wanting.map(({ endpointId }) => endpointId), endpoints: all.length };
+  });
+  return {
+    events: owed,
+    unsentReasons: owed.map(({ owedTo, endpoints }) =>
+      owedTo.length > 0 ? null : endpoints > 0 ? "not_subscribed" : "no_endpoint",
+    ),
+    deliveries,
+  };
+}
+
+/** The claim of a delivery that its commit has claimed. */
+export function claimOf({ deliveryId, event, subscriber }: OwedDelivery): Claim {
+  return {
+    deliveryId,
+    attempt: 1,
+    attemptsBefore: 0,
+    trigger: "live",
+    event: event.event,
+    webhookId: event.webhookId,
+    payload: event.payload,
+    triedForMs: 0,
+    projectId: event.projectId,
+    sessionId: event.sessionId,
+    sessionKey: event.sessionKey,
+    inLane: event.inLane,
+    endpointId: subscriber.endpointId,
+    url: subscriber.url,
+    headersSealed: subscriber.headersSealed,
+    secretSealed: subscriber.secretSealed,
+    oldSecretsSealed: subscriber.oldSecretsSealed,
+    timeoutMs: subscriber.timeoutMs,
+    retries: subscriber.retries,
+    endpointRemoved: false,
+    recordingObjectKey: event.recordingObjectKey,
+  };
+}
+
+/** The parameters of {@link appendSql}, in their order. Events come in the order of emission. */
+export function appendParameters({ events, unsentReasons, deliveries }: Owed, workerId: string): unknown[] {
+  const ofEvents = <Value>(pick: (event: FrozenEvent) => Value): Value[] =>
+    events.map(({ event }) => pick(event));
+  const ofDeliveries = <Value>(pick: (delivery: OwedDelivery) => Value): Value[] => deliveries.map(pick);
   return [
-    events.map((event) => event.projectId),
-    events.map((event) => event.sessionId),
-    events.map((event) => event.event),
-    events.map((event) => event.webhookId),
-    events.map((event) => event.payload),
-    events.map((event) => event.emittedAt),
-    events.map((event) => event.inLane),
+    ofEvents((event) => event.eventId),
+    ofEvents((event) => event.sessionKey),
+    ofEvents((event) => event.projectId),
+    ofEvents((event) => event.event),
+    ofEvents((event) => event.webhookId),
+    ofEvents((event) => event.payload),
+    ofEvents((event) => event.emittedAt),
+    events.map(({ owedTo }) => `{${owedTo.join(",")}}`),
+    unsentReasons,
+    ofDeliveries(({ deliveryId }) => deliveryId),
+    ofDeliveries(({ event }) => event.eventId),
+    ofDeliveries(({ event }) => event.sessionKey),
+    ofDeliveries(({ subscriber }) => subscriber.endpointId),
+    ofDeliveries(({ event }) => event.inLane),
+    ofDeliveries(({ follows }) => follows),
+    ofDeliveries(({ event }) => event.inLane && !event.ofNewSession),
+    ofDeliveries(({ claim }) => claim),
+    ofDeliveries(({ subscriber }) => subscriber.changedAt),
+    workerId,
+    leaseMarginMs,
   ];
 }
 
-const subscribesByDefault = `'{${defaultEvents.join(",")}}'::text[]`;
-
-/** A condition in SQL: an endpoint of a project subscribes to an event by name at this moment. */
-export const wantedSql = (event: EventName, projectId: string): string => `
-  EXISTS (SELECT FROM endpoints WHERE endpoints.project_id = ${projectId} AND endpoints.removed_at IS NULL
-    AND '${event}' = ANY (endpoints.events))`;
-
 /**
- * When a delivery that is not the first of its lane is looked at again, if nothing else brings it up: when the lease of
- * the one before it ends, or after this when that one waits itself. What brings it up is the settling of the one before
- * (settle.ts). This is for the report that was committed at the very moment at which the one before it settled.
- */
-export const blockedAgain = "interval '10 seconds'";
-
-/**
- * Common table expressions that store events and owe a delivery to each endpoint that subscribes at this moment.
- * They need one called `saved (session_key, project_id, session_id)` with the sessions whose change was stored: of the
- * others nothing is emitted. `born` has a row per delivery, `hinted` the hints to what is due (hint.ts), and `told` has
- * NOTIFYed them to whoever claims.
+ * Common table expressions that store events and what they owe. They need one called `saved (session_key)` with the
+ * sessions whose change was stored: of the others nothing is emitted. `born` has a row per delivery, of which `claimed`
+ * are in flight; `hinted` has the hints to the others (hint.ts), and `told` has NOTIFYed them to whoever claims.
  *
- * Ids are given in the order of the rows, so that the order of delivery_id within a lane is the order of emission.
- *
- * @param first number of the first of seven parameters.
+ * @param first number of the first of twenty parameters.
  */
 export function appendSql(first: number): string {
   const parameter = (offset: number): string => `$${first + offset}`;
   return `
-    emitted AS (
-      SELECT saved.session_key, input.*
-      FROM unnest(${parameter(0)}::uuid[], ${parameter(1)}::text[], ${parameter(2)}::text[], ${parameter(3)}::text[],
-                  ${parameter(4)}::text[], ${parameter(5)}::timestamptz[], ${parameter(6)}::boolean[])
-        WITH ORDINALITY AS input (project_id, session_id, event, webhook_id, payload, emitted_at, in_lane, position)
-      JOIN saved USING (project_id, session_id)
-    ), targets AS (
-      SELECT emitted.webhook_id, endpoints.endpoint_id, emitted.in_lane AND row_number() OVER (
-          PARTITION BY emitted.session_key, endpoints.endpoint_id, emitted.in_lane ORDER BY emitted.position
-        ) > 1 AS follows
-      FROM emitted
-      JOIN endpoints ON endpoints.project_id = emitted.project_id AND endpoints.removed_at IS NULL
-        AND emitted.event = ANY (coalesce(endpoints.events, ${subscribesByDefault}))
-    ), stored AS (
+    stored AS (
       INSERT INTO events
-        (session_key, project_id, event, webhook_id, payload, emitted_at, deliveries, owed_to, unsent_reason)
-      SELECT session_key, project_id, event, webhook_id, payload, emitted_at, cardinality(counted.owed_to), counted.owed_to,
-        CASE WHEN counted.owed_to <> '{}' THEN NULL
-             WHEN EXISTS (SELECT FROM endpoints
-                          WHERE endpoints.project_id = emitted.project_id AND endpoints.removed_at IS NULL)
-               THEN 'not_subscribed'
-             ELSE 'no_endpoint' END
-      FROM emitted
-      CROSS JOIN LATERAL (
-        SELECT coalesce(array_agg(targets.endpoint_id), '{}') AS owed_to FROM targets
-        WHERE targets.webhook_id = emitted.webhook_id) AS counted
-      ORDER BY position
-      RETURNING event_id, webhook_id, session_key
-    ), born AS (
-      SELECT stored.event_id, stored.session_key, targets.endpoint_id, emitted.in_lane,
+        (event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to, deliveries, unsent_reason)
+      SELECT event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to::uuid[],
+        cardinality(owed_to::uuid[]), unsent_reason
+      FROM unnest(${parameter(0)}::bigint[], ${parameter(1)}::bigint[], ${parameter(2)}::uuid[],
+          ${parameter(3)}::text[], ${parameter(4)}::text[], ${parameter(5)}::text[], ${parameter(6)}::timestamptz[],
+          ${parameter(7)}::text[], ${parameter(8)}::text[])
+        AS input (event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to, unsent_reason)
+      WHERE session_key IN (SELECT session_key FROM saved)
+    ), born AS MATERIALIZED (
+      SELECT input.delivery_id, input.event_id, input.session_key, input.endpoint_id, input.in_lane, endpoints.timeout_ms,
         earlier.deliveries > 0 AS lane_taken,
+        -- An endpoint that was changed since it was read gets an ordinary claim, which reads it anew.
+        input.claim AND earlier.deliveries = 0 AND endpoints.removed_at IS NULL
+          AND endpoints.updated_at = input.changed_at AS claimed,
         CASE WHEN earlier.deliveries > 0 THEN coalesce(earlier.lease_until, now() + ${blockedAgain})
-             WHEN targets.follows THEN now() + ${blockedAgain}
+             WHEN input.follows THEN now() + ${blockedAgain}
              ELSE clock_timestamp() END AS due_at
-      FROM stored JOIN targets USING (webhook_id) JOIN emitted USING (webhook_id)
+      FROM unnest(${parameter(9)}::bigint[], ${parameter(10)}::bigint[], ${parameter(11)}::bigint[],
+          ${parameter(12)}::uuid[], ${parameter(13)}::boolean[], ${parameter(14)}::boolean[],
+          ${parameter(15)}::boolean[], ${parameter(16)}::boolean[], ${parameter(17)}::timestamptz[])
+        AS input (delivery_id, event_id, session_key, endpoint_id, in_lane, follows, look, claim, changed_at)
+      JOIN endpoints ON endpoints.endpoint_id = input.endpoint_id
       CROSS JOIN LATERAL (
         SELECT count(*) AS deliveries, max(lease_until) AS lease_until FROM deliveries
-        WHERE emitted.in_lane AND deliveries.in_lane AND deliveries.session_key = stored.session_key
-          AND deliveries.endpoint_id = targets.endpoint_id) AS earlier
+        WHERE input.look AND deliveries.in_lane AND deliveries.session_key = input.session_key
+          AND deliveries.endpoint_id = input.endpoint_id) AS earlier
+      WHERE input.session_key IN (SELECT session_key FROM saved)
     ), owed AS (
-      INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at)
-      SELECT event_id, session_key, endpoint_id, in_lane, 'live', due_at FROM born ORDER BY event_id
-      RETURNING 1
+      INSERT INTO deliveries (delivery_id, event_id, session_key, endpoint_id, in_lane, trigger, due_at, state, attempts,
+        worker_id, claimed_at, first_claimed_at, lease_until)
+      SELECT delivery_id, event_id, session_key, endpoint_id, in_lane, 'live', due_at,
+        CASE WHEN claimed THEN 'in_flight' ELSE 'pending' END, claimed::int,
+        CASE WHEN claimed THEN ${parameter(18)}::uuid END, CASE WHEN claimed THEN due_at END,
+        CASE WHEN claimed THEN due_at END,
+        CASE WHEN claimed THEN due_at + (timeout_ms + ${parameter(19)}::int) * interval '1 millisecond' END
+      FROM born
     ), hinted AS (
-      SELECT ${hintSql("endpoint_id::text", "CASE WHEN lane_taken THEN session_key END")} AS hint FROM born GROUP BY 1
+      SELECT ${hintSql("endpoint_id::text", "CASE WHEN lane_taken THEN session_key END")} AS hint
+      FROM born WHERE NOT claimed GROUP BY 1
     ), told AS (
       -- A payload holds less than 8,000 bytes.
       SELECT pg_notify('${dueChannel}', string_agg(hint, ',')) FROM (

@@ -1,9 +1,9 @@
 import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
-import { blockedAgain } from "./append.ts";
+import { blockedAgain } from "./lane.ts";
 
 /** Retries that an endpoint has opted in to. */
-interface RetryTerms {
+export interface RetryTerms {
   /** Most attempts in all. */
   readonly attempts: number;
   /** How long after the first attempt another one may still begin, in milliseconds. */
@@ -56,8 +56,10 @@ export interface ClaimRoom {
 /** What a claim found. */
 export interface Claimed {
   readonly claims: Claim[];
-  /** How many wait for an earlier one of their lane: they took places that others may have now. */
-  readonly putOff: number;
+  /** Endpoints that have nothing more that is due. */
+  readonly emptied: readonly string[];
+  /** Endpoints that may have more and room for it: the limit came in between, or what was put off. */
+  readonly unfinished: readonly string[];
 }
 
 /**
@@ -87,7 +89,7 @@ const freeForFirst = `CASE WHEN endpoints.retry_attempts IS NULL THEN $3::int - 
 const freeForAgain = "least(greatest($3::int / 4, 1) - busy.again, $3::int - busy.all)";
 
 // The database's clock decides, at the claim, which rotated secrets still sign.
-const signingAlong = `ARRAY(
+export const signingAlong = `ARRAY(
         SELECT old.sealed FROM unnest(endpoints.old_secrets_sealed, endpoints.old_secrets_until)
           WITH ORDINALITY AS old (sealed, until, position)
         WHERE old.until > clock_timestamp() ORDER BY old.position)`;
@@ -132,7 +134,7 @@ const claimSql = (kind: ClaimKind): string => `
   ), put_off AS (
     UPDATE deliveries SET due_at = coalesce(examined.lease_until, now() + ${blockedAgain})
     FROM examined WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers > 0
-    RETURNING 1
+    RETURNING deliveries.endpoint_id
   ), claimed AS (
     UPDATE deliveries
     SET state = 'in_flight', attempts = attempts + 1, worker_id = $1, claimed_at = clock_timestamp(),
@@ -168,9 +170,17 @@ const claimSql = (kind: ClaimKind): string => `
     LEFT JOIN sessions ON sessions.session_key = claimed.session_key
     LEFT JOIN test_events ON test_events.event_id = claimed.event_id
   )
-  -- One row at least, for what was put off.
-  SELECT whole.*, (SELECT count(*) FROM put_off) AS "putOff"
-  FROM (SELECT) AS always LEFT JOIN whole ON true
+  -- One row at least, for what is told of the endpoints.
+  SELECT whole.*, told.emptied, told.unfinished
+  FROM (
+    SELECT array_agg(endpoint_id) FILTER (WHERE NOT limited AND taken < free) AS emptied,
+      array_agg(endpoint_id) FILTER (WHERE limited OR put_off > 0 AND taken >= free) AS unfinished
+    FROM (
+      SELECT room.endpoint_id, room.free, (SELECT count(*) FROM due) >= $2 AS limited,
+        (SELECT count(*) FROM due WHERE due.endpoint_id = room.endpoint_id) AS taken,
+        (SELECT count(*) FROM put_off WHERE put_off.endpoint_id = room.endpoint_id) AS put_off
+      FROM room) AS counted) AS told
+  LEFT JOIN whole ON true
   ORDER BY whole."deliveryId"`;
 
 const firstSql = claimSql("first");
@@ -180,7 +190,8 @@ type Row = Omit<Claim, "retries" | "deliveryId"> & {
   readonly deliveryId: number | null;
   readonly retryAttempts: number | null;
   readonly retryWindowMs: number | null;
-  readonly putOff: number;
+  readonly emptied: string[] | null;
+  readonly unfinished: string[] | null;
 };
 
 /** Claims deliveries that are due, within the room, from one endpoint after the other. */
@@ -199,12 +210,13 @@ export async function claimDue(
     claims: rows.flatMap(({ deliveryId, ...row }) =>
       deliveryId === null ? [] : [claimOf({ ...row, deliveryId })],
     ),
-    putOff: rows[0]?.putOff ?? 0,
+    emptied: rows[0]?.emptied ?? [],
+    unfinished: rows[0]?.unfinished ?? [],
   };
 }
 
 function claimOf(row: Row & { deliveryId: number }): Claim {
-  const { retryAttempts, retryWindowMs, putOff: _putOff, ...claim } = row;
+  const { retryAttempts, retryWindowMs, emptied: _emptied, unfinished: _unfinished, ...claim } = row;
   const retries =
     retryAttempts === null || retryWindowMs === null
       ? null

@@ -6,6 +6,13 @@ export interface Lane {
   readonly endpointId: string;
 }
 
+/**
+ * When a delivery that is not the first of its lane is looked at again, if nothing else brings it up: when the lease of
+ * the one before it ends, or after this when that one waits itself. What brings it up is the settling of the one before
+ * (settle.ts). This is for the report that was committed at the very moment at which the one before it settled.
+ */
+export const blockedAgain = "interval '10 seconds'";
+
 // The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
 // neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that
 // found its lane taken looks once more afterwards, and whoever commits a settling does: of the two commits one is the

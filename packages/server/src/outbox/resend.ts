@@ -2,7 +2,7 @@ import type { EventName } from "@sendoff/contract";
 import type pg from "pg";
 import { dueChannel } from "../database/listen.ts";
 import { Refusal } from "../refusal.ts";
-import { blockedAgain } from "./append.ts";
+import { blockedAgain } from "./lane.ts";
 
 /** An event that is owed to an endpoint once more. */
 export interface OwedAgain {
