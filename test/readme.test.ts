@@ -15,10 +15,12 @@ import type { Route } from "../packages/server/src/http/route.ts";
 import { agentRoutes } from "../packages/server/src/http/routes/agent.ts";
 import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
 import { inspectRoutes } from "../packages/server/src/http/routes/inspect.ts";
+import { projectWebhookRoutes } from "../packages/server/src/http/routes/project-webhooks.ts";
 import { projectRoutes } from "../packages/server/src/http/routes/projects.ts";
 import { recordingRoutes } from "../packages/server/src/http/routes/recordings.ts";
 import { reportRoutes } from "../packages/server/src/http/routes/reports.ts";
 import { sessionRoutes } from "../packages/server/src/http/routes/sessions.ts";
+import { textSessionRoutes } from "../packages/server/src/http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "../packages/server/src/http/routes/webhook-logs.ts";
 import { loadSecretKey, openSealer } from "../packages/server/src/installation.ts";
 import { createMetrics } from "../packages/server/src/metrics.ts";
@@ -251,7 +253,9 @@ describe("docs/api.md", () => {
     const routes: Route[] = [
       ...projectRoutes(none),
       ...agentRoutes(none, none, none),
+      ...projectWebhookRoutes(none, none, none, none, none),
       ...sessionRoutes(none, none),
+      ...textSessionRoutes(none, none),
       ...reportRoutes(none, none),
       ...webhookLogRoutes(none),
       ...recordingRoutes(none, ""),
@@ -259,7 +263,7 @@ describe("docs/api.md", () => {
       ...healthRoutes(none, none, none),
     ];
     const files = readdirSync(join(root, "packages/server/src/http/routes"));
-    expect(files.length, "a file of routes is missing in this test").toBe(8);
+    expect(files.length, "a file of routes is missing in this test").toBe(10);
     const described = [...api.matchAll(/^### `([A-Z]+ \/\S+)`$/gm)].map((match) => match[1]);
     expect(described.toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
   });

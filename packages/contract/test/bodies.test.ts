@@ -12,6 +12,7 @@ import {
 import { errorCatalogue } from "../src/errors.ts";
 import { agentEvents, callStatuses } from "../src/events.ts";
 import { SessionId } from "../src/ids.ts";
+import { CheckProjectWebhook, CreateProjectWebhook } from "../src/project-webhooks.ts";
 import { CreateProject } from "../src/projects.ts";
 import {
   CallEnded,
@@ -22,6 +23,7 @@ import {
   SessionProgress,
 } from "../src/reports.ts";
 import { SessionsQuery } from "../src/sessions.ts";
+import { CreateTextSession, EndTextSession } from "../src/text-sessions.ts";
 import { WebhookLogsQuery } from "../src/webhook-logs.ts";
 
 const accepts = (schema: z.ZodType, value: unknown): boolean => schema.safeParse(value).success;
@@ -38,6 +40,10 @@ const bodies: Array<[name: string, schema: z.ZodType, right: Record<string, unkn
   ["CreateProject", CreateProject, { name: "a" }],
   ["UpdateAgent", UpdateAgent, {}],
   ["PostSessionWebhook", PostSessionWebhook, webhook],
+  ["CreateProjectWebhook", CreateProjectWebhook, webhook],
+  ["CheckProjectWebhook", CheckProjectWebhook, webhook],
+  ["CreateTextSession", CreateTextSession, { session_id: "s" }],
+  ["EndTextSession", EndTextSession, { session_id: "s" }],
   ["CreateSession", CreateSession, { channel: "text" }],
   ["SessionProgress", SessionProgress, {}],
   ["ConversationEnded", ConversationEnded, conversation],

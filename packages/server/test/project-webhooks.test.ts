@@ -344,6 +344,45 @@ describe("M6: removing a webhook", () => {
     await sink.close();
   });
 
+  test("cancels a resend and a test that wait, under the number of the attempt that it would have been", async () => {
+    const project = await freshProject();
+    const { sink, release } = await holdingSink();
+    const { id } = (await project.hook("POST", "", { url: sink.url })).body;
+    await project.report("s-1", "conversation-ended", conversation);
+    await sink.arrived(1);
+    release();
+    await until("it is delivered", async () => (await project.logs()).length === 1);
+    // As it stands before any worker looks at it; the hint that a real resend gives would have it claimed at once.
+    await server.pool.query(
+      `INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, attempts_before, due_at)
+       SELECT event_id, session_key, $1, false, 'resend', 1, now() + interval '1 hour' FROM events
+       WHERE project_id = $2`,
+      [id, project.id],
+    );
+    await server.pool.query(
+      `WITH made AS (
+         INSERT INTO test_events (project_id, session_id, event, webhook_id, payload)
+         VALUES ($2, 'sendoff-test-1', 'session.ended', 'msg_1', '{}') RETURNING event_id)
+       INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at)
+       SELECT event_id, event_id, $1, false, 'test', now() + interval '1 hour' FROM made`,
+      [id, project.id],
+    );
+    expect((await project.hook("DELETE", `/${id}`)).body.cancelled).toBe(2);
+    const { body } = await project.call("GET", `/v1/projects/${project.id}/webhook-logs`);
+    expect(body.data.slice(0, 2)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ attempt: 2, trigger: "resend", outcome: "cancelled", sessionId: "s-1" }),
+        expect.objectContaining({
+          attempt: 1,
+          trigger: "test",
+          outcome: "cancelled",
+          sessionId: "sendoff-test-1",
+        }),
+      ]),
+    );
+    await sink.close();
+  });
+
   test("in the midst of traffic: nothing begins a second after the answer, and each delivery settles once", async () => {
     const project = await freshProject();
     let lastMs = 0;

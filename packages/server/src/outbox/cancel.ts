@@ -1,15 +1,16 @@
 import type pg from "pg";
 import { logColumns } from "../logbook/columns.ts";
+import { type ClaimKind, waits } from "./claim.ts";
 
 /** Most deliveries that one statement cancels. */
 const batchMax = 5_000;
 
 // What waits for an attempt, with its log row in the same statement. What another statement works on at this moment is
 // left to the claim, which finds the endpoint removed. First attempts and retries have an index each, as for claims.
-const cancelSql = (attempts: "= 0" | "> 0"): string => `
+const cancelSql = (kind: ClaimKind): string => `
   WITH waiting AS (
     SELECT delivery_id FROM deliveries
-    WHERE endpoint_id = $1 AND state = 'pending' AND attempts ${attempts}
+    WHERE endpoint_id = $1 AND ${waits("deliveries", kind)}
     ORDER BY due_at, delivery_id LIMIT $2
     FOR UPDATE SKIP LOCKED
   ), cancelled AS (
@@ -17,14 +18,17 @@ const cancelSql = (attempts: "= 0" | "> 0"): string => `
     RETURNING deliveries.*
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT events.project_id, cancelled.session_key, sessions.session_id, cancelled.event_id, events.event,
-    events.webhook_id, cancelled.delivery_id, cancelled.endpoint_id, endpoints.url, cancelled.attempts + 1,
+  SELECT endpoints.project_id, cancelled.session_key, coalesce(sessions.session_id, test_events.session_id),
+    cancelled.event_id, coalesce(events.event, test_events.event),
+    coalesce(events.webhook_id, test_events.webhook_id), cancelled.delivery_id, cancelled.endpoint_id, endpoints.url,
+    cancelled.attempts_before + cancelled.attempts + 1,
     CASE WHEN cancelled.trigger = 'live' AND cancelled.attempts > 0 THEN 'retry' ELSE cancelled.trigger END,
     'cancelled', 'endpoint_removed', NULL, NULL, NULL, NULL, NULL, clock_timestamp(), 'cancelled'
   FROM cancelled
-  JOIN events ON events.event_id = cancelled.event_id
-  JOIN sessions ON sessions.session_key = cancelled.session_key
-  JOIN endpoints ON endpoints.endpoint_id = cancelled.endpoint_id`;
+  JOIN endpoints ON endpoints.endpoint_id = cancelled.endpoint_id
+  LEFT JOIN events ON events.event_id = cancelled.event_id
+  LEFT JOIN sessions ON sessions.session_key = cancelled.session_key
+  LEFT JOIN test_events ON test_events.event_id = cancelled.event_id`;
 
 /**
  * Settles as cancelled what waits for an attempt to an endpoint that was removed. The row of each has the number of the
@@ -34,9 +38,9 @@ const cancelSql = (attempts: "= 0" | "> 0"): string => `
  */
 export async function cancelWaiting(pool: pg.Pool, endpointId: string): Promise<number> {
   let cancelled = 0;
-  for (const attempts of ["= 0", "> 0"] as const) {
+  for (const kind of ["first", "again"] as const) {
     for (let found = batchMax; found === batchMax; cancelled += found) {
-      const { rowCount } = await pool.query(cancelSql(attempts), [endpointId, batchMax]);
+      const { rowCount } = await pool.query(cancelSql(kind), [endpointId, batchMax]);
       found = rowCount ?? 0;
     }
   }
