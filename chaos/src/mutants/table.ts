@@ -41,8 +41,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: claim,
-        from: "AND before.delivery_id < candidate.delivery_id) AS earlier",
-        to: "AND before.delivery_id < candidate.delivery_id AND false) AS earlier",
+        from: "AND before.delivery_id + 0 < candidate.delivery_id) AS earlier",
+        to: "AND before.delivery_id + 0 < candidate.delivery_id AND false) AS earlier",
       },
     ],
     expected: ["I3"],

@@ -130,7 +130,8 @@ const claimSql = (kind: ClaimKind): string => `
     CROSS JOIN LATERAL (
       SELECT count(*) AS deliveries, max(before.lease_until) AS lease_until FROM deliveries AS before
       WHERE candidate.in_lane AND before.in_lane AND before.session_key = candidate.session_key
-        AND before.endpoint_id = candidate.endpoint_id AND before.delivery_id < candidate.delivery_id) AS earlier
+        -- "+ 0": no plan shall take the primary key for this, whatever it was made for.
+        AND before.endpoint_id = candidate.endpoint_id AND before.delivery_id + 0 < candidate.delivery_id) AS earlier
   ), put_off AS (
     UPDATE deliveries SET due_at = coalesce(examined.lease_until, now() + ${blockedAgain})
     FROM examined WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers > 0

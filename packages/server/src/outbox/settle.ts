@@ -42,12 +42,12 @@ const settleSql = `
     FROM mine
     WHERE mine.again_after_ms IS NULL AND mine.in_lane AND deliveries.in_lane
       AND deliveries.session_key = mine.session_key AND deliveries.endpoint_id = mine.endpoint_id
-      AND deliveries.delivery_id > mine.delivery_id AND deliveries.state = 'pending'
+      AND deliveries.delivery_id + 0 > mine.delivery_id AND deliveries.state = 'pending'
       AND NOT EXISTS (
         SELECT FROM deliveries AS between_them
         WHERE between_them.in_lane AND between_them.session_key = mine.session_key
-          AND between_them.endpoint_id = mine.endpoint_id AND between_them.delivery_id > mine.delivery_id
-          AND between_them.delivery_id < deliveries.delivery_id)
+          AND between_them.endpoint_id = mine.endpoint_id AND between_them.delivery_id + 0 > mine.delivery_id
+          AND between_them.delivery_id + 0 < deliveries.delivery_id)
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
   SELECT input.project_id, mine.session_key, input.session_id, mine.event_id, input.event,
