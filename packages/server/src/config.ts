@@ -20,6 +20,8 @@ export interface Config {
   readonly allowHttp: AllowHttp;
   /** SENDOFF_SECRET_KEY: seals header values and secrets. null: made on the first start and kept in the data folder. */
   readonly secretKey: Buffer | null;
+  /** SENDOFF_SECRET_KEYS_OLD, comma-separated, none: keys of before, which still open and never seal. */
+  readonly oldSecretKeys: readonly Buffer[];
   /** SENDOFF_PUBLIC_URL: where others reach this installation. null: http://HOST:PORT. */
   readonly publicUrl: string | null;
   /** SENDOFF_CONVERSATION_GRACE, SENDOFF_CALL_GRACE, SENDOFF_SESSION_TIMEOUT: 30s, 5m, 6h. */
@@ -75,6 +77,12 @@ const Settings = z.object({
     .refine((text) => parseSecretKey(text) !== null)
     .optional()
     .meta({ expected: "32 random bytes in base64, such as `openssl rand -base64 32` prints" }),
+  SENDOFF_SECRET_KEYS_OLD: z
+    .string()
+    .transform((text) => text.split(",").map((key) => parseSecretKey(key.trim())))
+    .refine((keys) => keys.every((key) => key !== null))
+    .optional()
+    .meta({ expected: "keys of 32 bytes in base64 with commas between them" }),
   SENDOFF_PUBLIC_URL: url("http:", "https:").optional().meta({ expected: "an http or https address" }),
   SENDOFF_CONVERSATION_GRACE: duration("30s"),
   SENDOFF_CALL_GRACE: duration("5m"),
@@ -88,7 +96,7 @@ const Settings = z.object({
 });
 
 /** Settings whose value must not stand in an error message. */
-const secretSettings = new Set(["DATABASE_URL", "SENDOFF_SECRET_KEY"]);
+const secretSettings = new Set(["DATABASE_URL", "SENDOFF_SECRET_KEY", "SENDOFF_SECRET_KEYS_OLD"]);
 
 /**
  * Reads the settings. An empty variable counts as not set.
@@ -122,6 +130,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     databaseUrl: settings.DATABASE_URL ?? null,
     allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
     secretKey: settings.SENDOFF_SECRET_KEY === undefined ? null : parseSecretKey(settings.SENDOFF_SECRET_KEY),
+    oldSecretKeys: (settings.SENDOFF_SECRET_KEYS_OLD ?? []).filter((key) => key !== null),
     publicUrl: settings.SENDOFF_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
     graces: {
       conversationMs: settings.SENDOFF_CONVERSATION_GRACE,

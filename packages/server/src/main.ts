@@ -30,6 +30,7 @@ import {
   openSealer,
   prepareFirstProject,
   readPublicUrl,
+  resealWithLatest,
   storePublicUrl,
 } from "./installation.ts";
 import { type Applied, createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
@@ -106,7 +107,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const server = await openHttp(ground, options.role);
   const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
   const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
-  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock);
+  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
   const wakeTo: { wake: (hints: readonly Hint[]) => void } = { wake: () => {} };
   const intake = createReportIntake({
     pool: ground.pool,
@@ -169,7 +170,8 @@ async function prepareGround(options: StartOptions, started: Started): Promise<G
   await keepPartitions(pool, log, started);
   await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
   const secretKey = await loadSecretKey(config);
-  const sealer = await openSealer(pool, secretKey);
+  const sealer = await openSealer(pool, secretKey, config.oldSecretKeys);
+  await keepResealing(pool, sealer, log, started);
   const ending = { draining: false };
   return { config, connection, pool, log, metrics: createMetrics(), secretKey, sealer, started, ending };
 }
@@ -183,6 +185,20 @@ async function keepPartitions(pool: pg.Pool, log: Logger, started: Started): Pro
       log.error({ event: "logbook.partitions_failed", reason: error.message }),
     );
   }, hourMs);
+  started.add(async () => clearInterval(timer));
+}
+
+/** How often a process that has old keys looks for values that are sealed with them, in milliseconds. */
+const resealMs = 60_000;
+
+/** Seals anew what old keys sealed, until nobody needs them. Nothing to do for a process without old keys. */
+async function keepResealing(pool: pg.Pool, sealer: Sealer, log: Logger, started: Started): Promise<void> {
+  await resealWithLatest(pool, sealer, log);
+  const timer = setInterval(() => {
+    resealWithLatest(pool, sealer, log).catch((error: Error) =>
+      log.error({ event: "secrets.reseal_failed", reason: error.message }),
+    );
+  }, resealMs);
   started.add(async () => clearInterval(timer));
 }
 

@@ -45,6 +45,7 @@ Settings are environment variables:
                                    (loopback, but none with DATABASE_URL)
   SENDOFF_SECRET_KEY               32 bytes in base64 that seal secrets (made at the first start);
                                    processes on several machines need the same
+  SENDOFF_SECRET_KEYS_OLD          keys of before, with commas between them, while the key is changed
   SENDOFF_PUBLIC_URL               where others reach this installation
   SENDOFF_CONVERSATION_GRACE       30s: how long to wait for a conversation's end after the call's
   SENDOFF_CALL_GRACE               5m: how long to wait for a call's end after the conversation's
