@@ -69,17 +69,6 @@ describe("a change of SENDOFF_SECRET_KEY", () => {
   });
 
   const keyIds = async (): Promise<string[]> => [...(await keysInUse(server.pool))];
-  const signed = async (from: TestServer, sessionId: string): Promise<string | undefined> => {
-    const before = sink.received.length;
-    const body = { channel: "text", currentNodeId: "a", messagesCount: 1, extractedVariables: {} };
-    const path = `/v1/projects/${server.projectId}/sessions/${sessionId}/conversation-ended`;
-    expect((await from.api("POST", path, body)).status).toBe(200);
-    await sink.arrived(before + 1);
-    const headers = sink.received[before]?.headers;
-    expect(headers?.["x-token"]).toBe("sealed-token-1");
-    return String(headers?.["webhook-signature"]);
-  };
-
   test("without the old key the start is refused, and names the key that is needed and the setting", async () => {
     const refused = startTestServer({ SENDOFF_SECRET_KEY: newKey }, server);
     await expect(refused).rejects.toThrow(keyIdOf(keyOf(oldKey)));
@@ -98,7 +87,11 @@ describe("a change of SENDOFF_SECRET_KEY", () => {
     expect((await alone.api("GET", agent())).body.data.postSessionWebhook.headers).toEqual([
       { key: "X-Token", value: "••••en-1" },
     ]);
-    await signed(alone, "after-1");
+    const sealer = await openSealer(server.pool, keyOf(newKey));
+    const { rows } = await server.pool.query(
+      "SELECT endpoint_id AS id, secret_sealed AS sealed FROM endpoints WHERE removed_at IS NULL",
+    );
+    expect(await sealer.open(`endpoint:${rows[0].id}:secret`, rows[0].sealed)).toMatch(/^whsec_/);
   });
 
   test("a process that still seals with the old key does not undo it, and what it seals is found", async () => {
