@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { durationMs } from "@sendoff/contract";
 import { z } from "zod";
 import type { DispatchLimits } from "./dispatch/dispatcher.ts";
+import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
 import type { AllowHttp } from "./tenancy/endpoint-rules.ts";
@@ -28,6 +29,8 @@ export interface Config {
   readonly graces: Graces;
   /** SENDOFF_IN_FLIGHT_MAX and SENDOFF_ENDPOINT_IN_FLIGHT_MAX: 1024 and 32. */
   readonly limits: DispatchLimits;
+  /** SENDOFF_RATE_LIMIT, SENDOFF_WRONG_KEY_LIMIT and SENDOFF_TRUSTED_PROXIES: 20000:40000, 60 and none. */
+  readonly rateLimits: RateLimits;
   /** SENDOFF_LOG: debug, info, warn, error or silent; `info`. */
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -89,6 +92,18 @@ const Settings = z.object({
   SENDOFF_SESSION_TIMEOUT: duration("6h"),
   SENDOFF_IN_FLIGHT_MAX: count(1_024, 10_000),
   SENDOFF_ENDPOINT_IN_FLIGHT_MAX: count(32, 64),
+  SENDOFF_RATE_LIMIT: z
+    .string()
+    .regex(/^[1-9]\d{0,6}:\d{1,7}$/)
+    .default("20000:40000")
+    .meta({ expected: "requests a second of one key and, after a colon, how many more within 10 s" }),
+  SENDOFF_WRONG_KEY_LIMIT: count(60, 1_000_000),
+  SENDOFF_TRUSTED_PROXIES: z
+    .string()
+    .transform((text) => text.split(",").map((range) => range.trim()))
+    .refine(isProxyList)
+    .optional()
+    .meta({ expected: "addresses or ranges with commas between them, such as 10.0.0.0/8,fd00::/8" }),
   SENDOFF_LOG: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -140,6 +155,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     limits: {
       inFlightMax: settings.SENDOFF_IN_FLIGHT_MAX,
       perEndpointMax: settings.SENDOFF_ENDPOINT_IN_FLIGHT_MAX,
+    },
+    rateLimits: {
+      perSecond: Number(settings.SENDOFF_RATE_LIMIT.split(":")[0]),
+      burst: Number(settings.SENDOFF_RATE_LIMIT.split(":")[1]),
+      wrongKeysPerMinute: settings.SENDOFF_WRONG_KEY_LIMIT,
+      trustedProxies: settings.SENDOFF_TRUSTED_PROXIES ?? [],
     },
     logLevel: settings.SENDOFF_LOG,
   };

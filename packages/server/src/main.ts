@@ -13,6 +13,7 @@ import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
+import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
 import { healthRoutes } from "./http/routes/health.ts";
@@ -135,6 +136,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       pool: ground.pool,
       log,
       keys: createKeyRing(ground.pool),
+      limits: createRequestLimits(config.rateLimits, ground.metrics),
       routes: routesOf(ground, options.role, intake, links),
     }),
   );
