@@ -60,6 +60,12 @@ export interface StartOptions {
   readonly pid?: number;
 }
 
+/** What runs in this process. */
+export interface RunningHere extends Running {
+  /** Every route that it answers. */
+  readonly routes: readonly Route[];
+}
+
 /** What was started, ended in the opposite order. */
 class Started {
   readonly #ends: Array<() => Promise<unknown>> = [];
@@ -92,7 +98,7 @@ interface Ground {
  *
  * @throws StartError when a setting, the database or the port stands in the way; nothing is left running.
  */
-export async function startSendoff(options: StartOptions): Promise<Running> {
+export async function startSendoff(options: StartOptions): Promise<RunningHere> {
   const started = new Started();
   try {
     return await startRooms(options, started);
@@ -102,7 +108,7 @@ export async function startSendoff(options: StartOptions): Promise<Running> {
   }
 }
 
-async function startRooms(options: StartOptions, started: Started): Promise<Running> {
+async function startRooms(options: StartOptions, started: Started): Promise<RunningHere> {
   const ground = await prepareGround(options, started);
   const { config, log } = ground;
   const server = await openHttp(ground, options.role);
@@ -131,19 +137,21 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     apiUrl === null || options.role === "worker"
       ? null
       : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
+  const routes = routesOf(ground, options.role, intake, links);
   server?.answerWith(
     createApp({
       pool: ground.pool,
       log,
       keys: createKeyRing(ground.pool),
       limits: createRequestLimits(config.rateLimits, ground.metrics),
-      routes: routesOf(ground, options.role, intake, links),
+      routes,
     }),
   );
   const address = server === null ? null : localUrl(server.http);
   log.info({ event: "sendoff.started", version, role: options.role, address, pid: process.pid });
   return {
     start,
+    routes,
     startPath: join(config.dataFolder, "start.json"),
     async stop() {
       log.info({ event: "sendoff.draining" });

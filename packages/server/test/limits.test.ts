@@ -1,6 +1,7 @@
 // What a client may take: requests by key, wrong keys by address, time and connections.
 import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
+import type { ErrorBody } from "@sendoff/contract";
 import pg from "pg";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
@@ -106,7 +107,7 @@ describe("P23: wrong keys from an address", () => {
     const seconds = Number(limited.headers.get("retry-after"));
     expect(seconds).toBeGreaterThan(1);
     expect(seconds).toBeLessThanOrEqual(60);
-    expect((await limited.json()).error).toMatchObject({
+    expect(((await limited.json()) as ErrorBody).error).toMatchObject({
       code: "rate_limited",
       message: expect.stringMatching(/^More than 5 requests with a wrong key .* try again in \d+ s\.$/),
     });
