@@ -2,6 +2,7 @@ import type { StartFile } from "@sendoff/contract";
 import type { Role, Running } from "@sendoff/server";
 import { Command } from "commander";
 import { CommandFailure, exitStatus, type Io } from "../io.ts";
+import { visible } from "../visible.ts";
 
 /** `sendoff start`: all of Sendoff, until Ctrl-C or SIGTERM. */
 export function startCommand(io: Io): Command {
@@ -110,7 +111,8 @@ function showProblem(io: Io, line: string): void {
   const warn = 40;
   try {
     const entry = JSON.parse(line) as { level: number; event?: string; reason?: string };
-    if (entry.level >= warn) io.stderr.write(`${entry.event ?? "problem"}: ${entry.reason ?? line.trim()}\n`);
+    if (entry.level >= warn)
+      io.stderr.write(`${entry.event ?? "problem"}: ${visible(entry.reason ?? line.trim(), 1_000)}\n`);
   } catch {
     // Not a log line of ours: what Node itself says of an end that nobody expected.
     io.stderr.write(line);
