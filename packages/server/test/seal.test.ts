@@ -78,6 +78,23 @@ describe("a change of SENDOFF_SECRET_KEY", () => {
     expect(await keyIds()).toEqual([keyIdOf(keyOf(oldKey))]);
   });
 
+  test("a signing secret of before, which still signs along, is sealed anew too", async () => {
+    const rotated = await server.api("POST", `${agent()}/webhook/secret`);
+    expect(rotated.status, rotated.text).toBe(200);
+    const column =
+      "SELECT endpoint_id AS id, old_secrets_sealed AS old FROM endpoints WHERE removed_at IS NULL";
+    const [before] = (await server.pool.query(column)).rows;
+    expect(before.old.length).toBe(1);
+    await beside({ SENDOFF_SECRET_KEY: newKey, SENDOFF_SECRET_KEYS_OLD: oldKey });
+    const [after] = (await server.pool.query(column)).rows;
+    expect(sealedWith(after.old[0]).keyId).toBe(keyIdOf(keyOf(newKey)));
+    const place = `endpoint:${after.id}:secret`;
+    expect(await createSealer(keyOf(newKey)).open(place, after.old[0])).toBe(
+      await createSealer(keyOf(oldKey)).open(place, before.old[0]),
+    );
+    expect(await keyIds()).toEqual([keyIdOf(keyOf(newKey))]);
+  });
+
   test("with the old key every value is sealed anew at the start, and then the old key may be dropped", async () => {
     const rotated = await beside({ SENDOFF_SECRET_KEY: newKey, SENDOFF_SECRET_KEYS_OLD: oldKey });
     expect(await keyIds()).toEqual([keyIdOf(keyOf(newKey))]);

@@ -12,26 +12,30 @@ const mask = "****";
  * @param secrets header values and signing secrets, ASCII.
  */
 export function conceal(body: Buffer, secrets: readonly string[]): Buffer {
-  const hidden = [...new Set(secrets.flatMap(formsOf))].sort((left, right) => right.length - left.length);
+  const hidden = secrets.flatMap(formsOf).sort((left, right) => right.form.length - left.form.length);
   // latin1 maps bytes to characters one to one, so whatever else is in the answer stays as it came.
   const before = body.toString("latin1");
   let text = before;
-  for (const secret of hidden) text = text.replaceAll(secret, mask + (secret.length > 8 ? secret.slice(-4) : ""));
+  for (const { form, shown } of hidden) text = text.replaceAll(form, () => shown);
   // An answer is cut at 4 KiB; the cut may lie in the midst of a secret.
-  for (const secret of hidden) text = withoutBegun(text, secret);
+  for (const { form } of hidden) text = withoutBegun(text, form);
   return text === before ? body : Buffer.from(text, "latin1").subarray(0, body.length);
 }
 
 /** A value and its words (the token without its scheme), each as it is, in JSON, in a URL and in base64. */
-function formsOf(secret: string): string[] {
+function formsOf(secret: string): Array<{ readonly form: string; readonly shown: string }> {
   const words = secret.split(/\s+/).filter((word) => word.length >= wordCharactersMin);
   const texts = [secret, ...words].filter((text) => text.length >= secretCharactersMin);
-  return texts.flatMap((text) => [
-    text,
-    JSON.stringify(text).slice(1, -1),
-    encodeURIComponent(text),
-    Buffer.from(text).toString("base64"),
-  ]);
+  return texts.flatMap((text) => {
+    const shown = mask + (text.length > 8 ? text.slice(-4) : "");
+    const forms = [
+      text,
+      JSON.stringify(text).slice(1, -1),
+      encodeURIComponent(text),
+      Buffer.from(text).toString("base64"),
+    ];
+    return forms.map((form) => ({ form, shown }));
+  });
 }
 
 function withoutBegun(text: string, secret: string): string {
