@@ -230,6 +230,22 @@ describe("P9: time and connections", () => {
     expect(performance.now() - begun).toBeLessThan(2_000);
   });
 
+  test("P8, P23: more bytes than were announced, and headers of 1 MB, are cut off, and no key is looked up", async () => {
+    server = await startTestServer();
+    const port = Number(new URL(server.apiUrl).port);
+    const lookups = vi.spyOn(pg.Client.prototype, "query");
+    const head = `POST /v1/projects HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
+    const longer = open(port, `${head}content-length: 2\r\n\r\n{}${"a".repeat(10_000_000)}`);
+    await longer.closed;
+    expect(longer.got()).toMatch(/^HTTP\/1.1 (401|400) /);
+    const large = open(port, `${head}authorization: Bearer sk_${"a".repeat(1_000_000)}\r\n\r\n`);
+    await large.closed;
+    expect(large.got()).toMatch(/^HTTP\/1.1 431 /);
+    const asked = lookups.mock.calls.filter(([query]) => (query as { name?: string }).name === "key-find");
+    expect(asked).toEqual([]);
+    expect((await server.api("GET", "/v1/projects")).status).toBe(200);
+  });
+
   test("a sender that goes away in the middle of a body is refused, not taken for a failure of ours", async () => {
     let reading = false;
     let ended: unknown = null;
