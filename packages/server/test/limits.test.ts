@@ -42,17 +42,20 @@ describe("requests of a key", () => {
   test("beyond the limit get 429 with Retry-After, and other keys and open routes are not touched", async () => {
     server = await startTestServer({ SENDOFF_RATE_LIMIT: "5:5" });
     const { api, developerKey } = server;
+    const begun = performance.now();
     const answers = await Promise.all(Array.from({ length: 40 }, () => api("GET", "/v1/projects")));
+    const seconds = Math.ceil((performance.now() - begun) / 1_000);
     const limited = answers.filter(({ status }) => status === 429);
     expect(answers.filter(({ status }) => status === 200).length).toBe(answers.length - limited.length);
-    // 10 at once, and 5 more when a second began meanwhile.
-    expect(limited.length).toBeGreaterThanOrEqual(25);
+    // 10 at once, and 5 more for each second that began meanwhile.
     expect(limited.length).toBeLessThanOrEqual(30);
+    expect(limited.length).toBeGreaterThanOrEqual(30 - 5 * seconds);
+    expect(limited.length).toBeGreaterThan(0);
     for (const answer of limited) {
       expectRefused(answer, "rate_limited", "more than 5 requests in a second", "try again in");
-      const seconds = Number(answer.headers.get("retry-after"));
-      expect(seconds).toBeGreaterThanOrEqual(1);
-      expect(seconds).toBeLessThanOrEqual(10);
+      const wait = Number(answer.headers.get("retry-after"));
+      expect(wait).toBeGreaterThanOrEqual(1);
+      expect(wait).toBeLessThanOrEqual(10);
     }
     expect((await api("GET", "/v1/projects", undefined, developerKey)).status).toBe(200);
     for (const path of ["/healthz", "/readyz", "/metrics"]) {
