@@ -29,16 +29,19 @@ interface ApiAnswer {
 
 /**
  * @param env further settings, as environment variables.
+ * @param logTo gets the log's lines, of those levels that SENDOFF_LOG says.
  * @param beside a server on whose database, with whose data folder's key, this one is to work.
  */
 export async function startTestServer(
   env: Record<string, string> = {},
   beside: TestServer | null = null,
+  logTo?: { write(line: string): void },
 ): Promise<TestServer> {
   const database = beside?.database ?? (await createTestDatabase());
   const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-server-"));
   const running = await startSendoff({
     role: "all",
+    ...(logTo === undefined ? {} : { logTo }),
     env: {
       DATABASE_URL: database.url,
       SENDOFF_DATA: dataFolder,

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { durationMs } from "@sendoff/contract";
 import { z } from "zod";
 import type { DispatchLimits } from "./dispatch/dispatcher.ts";
+import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
 import type { AllowHttp } from "./tenancy/endpoint-rules.ts";
@@ -20,12 +21,16 @@ export interface Config {
   readonly allowHttp: AllowHttp;
   /** SENDOFF_SECRET_KEY: seals header values and secrets. null: made on the first start and kept in the data folder. */
   readonly secretKey: Buffer | null;
+  /** SENDOFF_SECRET_KEYS_OLD, comma-separated, none: keys of before, which still open and never seal. */
+  readonly oldSecretKeys: readonly Buffer[];
   /** SENDOFF_PUBLIC_URL: where others reach this installation. null: http://HOST:PORT. */
   readonly publicUrl: string | null;
   /** SENDOFF_CONVERSATION_GRACE, SENDOFF_CALL_GRACE, SENDOFF_SESSION_TIMEOUT: 30s, 5m, 6h. */
   readonly graces: Graces;
   /** SENDOFF_IN_FLIGHT_MAX and SENDOFF_ENDPOINT_IN_FLIGHT_MAX: 1024 and 32. */
   readonly limits: DispatchLimits;
+  /** SENDOFF_RATE_LIMIT, SENDOFF_WRONG_KEY_LIMIT and SENDOFF_TRUSTED_PROXIES: 20000:40000, 60 and none. */
+  readonly rateLimits: RateLimits;
   /** SENDOFF_LOG: debug, info, warn, error or silent; `info`. */
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -75,12 +80,30 @@ const Settings = z.object({
     .refine((text) => parseSecretKey(text) !== null)
     .optional()
     .meta({ expected: "32 random bytes in base64, such as `openssl rand -base64 32` prints" }),
+  SENDOFF_SECRET_KEYS_OLD: z
+    .string()
+    .transform((text) => text.split(",").map((key) => parseSecretKey(key.trim())))
+    .refine((keys) => keys.every((key) => key !== null))
+    .optional()
+    .meta({ expected: "keys of 32 bytes in base64 with commas between them" }),
   SENDOFF_PUBLIC_URL: url("http:", "https:").optional().meta({ expected: "an http or https address" }),
   SENDOFF_CONVERSATION_GRACE: duration("30s"),
   SENDOFF_CALL_GRACE: duration("5m"),
   SENDOFF_SESSION_TIMEOUT: duration("6h"),
   SENDOFF_IN_FLIGHT_MAX: count(1_024, 10_000),
   SENDOFF_ENDPOINT_IN_FLIGHT_MAX: count(32, 64),
+  SENDOFF_RATE_LIMIT: z
+    .string()
+    .regex(/^[1-9]\d{0,6}:\d{1,7}$/)
+    .default("20000:40000")
+    .meta({ expected: "requests a second of one key and, after a colon, how many more within 10 s" }),
+  SENDOFF_WRONG_KEY_LIMIT: count(60, 1_000_000),
+  SENDOFF_TRUSTED_PROXIES: z
+    .string()
+    .transform((text) => text.split(",").map((range) => range.trim()))
+    .refine(isProxyList)
+    .optional()
+    .meta({ expected: "addresses or ranges with commas between them, such as 10.0.0.0/8,fd00::/8" }),
   SENDOFF_LOG: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -88,7 +111,7 @@ const Settings = z.object({
 });
 
 /** Settings whose value must not stand in an error message. */
-const secretSettings = new Set(["DATABASE_URL", "SENDOFF_SECRET_KEY"]);
+const secretSettings = new Set(["DATABASE_URL", "SENDOFF_SECRET_KEY", "SENDOFF_SECRET_KEYS_OLD"]);
 
 /**
  * Reads the settings. An empty variable counts as not set.
@@ -122,6 +145,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     databaseUrl: settings.DATABASE_URL ?? null,
     allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
     secretKey: settings.SENDOFF_SECRET_KEY === undefined ? null : parseSecretKey(settings.SENDOFF_SECRET_KEY),
+    oldSecretKeys: (settings.SENDOFF_SECRET_KEYS_OLD ?? []).filter((key) => key !== null),
     publicUrl: settings.SENDOFF_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
     graces: {
       conversationMs: settings.SENDOFF_CONVERSATION_GRACE,
@@ -131,6 +155,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     limits: {
       inFlightMax: settings.SENDOFF_IN_FLIGHT_MAX,
       perEndpointMax: settings.SENDOFF_ENDPOINT_IN_FLIGHT_MAX,
+    },
+    rateLimits: {
+      perSecond: Number(settings.SENDOFF_RATE_LIMIT.split(":")[0]),
+      burst: Number(settings.SENDOFF_RATE_LIMIT.split(":")[1]),
+      wrongKeysPerMinute: settings.SENDOFF_WRONG_KEY_LIMIT,
+      trustedProxies: settings.SENDOFF_TRUSTED_PROXIES ?? [],
     },
     logLevel: settings.SENDOFF_LOG,
   };

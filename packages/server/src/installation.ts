@@ -5,6 +5,8 @@ import type pg from "pg";
 import type { Config } from "./config.ts";
 import { inTransaction } from "./database/transaction.ts";
 import { createInspector } from "./inspector/inspector.ts";
+import type { Logger } from "./log.ts";
+import { keysInUse, reseal } from "./secrets/reseal.ts";
 import { createSealer, createSecretKey, parseSecretKey, type Sealer } from "./secrets/seal.ts";
 import { updateAgent } from "./tenancy/agents.ts";
 import { createKey } from "./tenancy/keys.ts";
@@ -56,23 +58,53 @@ export async function loadSecretKey(config: Config): Promise<Buffer> {
 }
 
 /**
- * The sealer for a database: the first start leaves the key's id there, each later one needs the same key.
+ * The sealer for a database. The first start leaves its key's id there; a later one may have another key when the old
+ * one is at hand too (docs/adr/0029).
  *
- * @throws InstallationError when the database was sealed with another key.
+ * @param oldKeys SENDOFF_SECRET_KEYS_OLD.
+ * @throws InstallationError when something in the database is sealed with a key that is not at hand.
  */
-export async function openSealer(pool: pg.Pool, key: Buffer): Promise<Sealer> {
-  const sealer = createSealer(key);
-  const { rows } = await pool.query<{ keyId: string }>(
-    `INSERT INTO installation (secret_key_id) VALUES ($1)
-     ON CONFLICT (only_row) DO UPDATE SET secret_key_id = installation.secret_key_id
-     RETURNING secret_key_id AS "keyId"`,
-    [sealer.keyId],
+export async function openSealer(
+  pool: pg.Pool,
+  key: Buffer,
+  oldKeys: readonly Buffer[] = [],
+): Promise<Sealer> {
+  const sealer = createSealer(key, oldKeys);
+  await pool.query("INSERT INTO installation (secret_key_id) VALUES ($1) ON CONFLICT DO NOTHING", [
+    sealer.keyId,
+  ]);
+  // Only when the values of before can be opened, and only forward: a key that was replaced does not come back.
+  await pool.query(
+    `UPDATE installation
+     SET former_secret_key_ids = array_append(former_secret_key_ids, secret_key_id), secret_key_id = $1
+     WHERE secret_key_id <> $1 AND NOT $1 = ANY (former_secret_key_ids) AND secret_key_id = ANY ($2)`,
+    [sealer.keyId, sealer.keyIds],
   );
-  const keyId = rows[0]?.keyId;
-  if (keyId === sealer.keyId) return sealer;
+  const needed = await keysInUse(pool);
+  needed.add(await latestKeyId(pool));
+  const missing = [...needed].filter((keyId) => !sealer.keyIds.includes(keyId));
+  if (missing.length === 0) return sealer;
   throw new InstallationError(
-    `The secrets in this database are sealed with the key ${keyId}, and the key at hand is ${sealer.keyId}. Set SENDOFF_SECRET_KEY to the key of the first start (secret.key in its data folder).`,
+    `The secrets in this database are sealed with the key ${missing.join(", ")}, and at hand is ${sealer.keyIds.join(", ")}. Set SENDOFF_SECRET_KEY to the key of the first start (secret.key in its data folder); to change it, put the old one into SENDOFF_SECRET_KEYS_OLD.`,
   );
+}
+
+/** The key that was first used the latest: it seals, and what older ones sealed is sealed anew with it. */
+async function latestKeyId(pool: pg.Pool): Promise<string> {
+  const { rows } = await pool.query<{ keyId: string }>(`SELECT secret_key_id AS "keyId" FROM installation`);
+  return rows[0]?.keyId ?? "";
+}
+
+/**
+ * Seals anew what old keys sealed, when this process has the latest key. Called at the start and again and again, since
+ * other processes may seal with an old key until they have started with the new one.
+ */
+export async function resealWithLatest(pool: pg.Pool, sealer: Sealer, log: Logger): Promise<void> {
+  if (sealer.keyIds.length === 1 || (await latestKeyId(pool)) !== sealer.keyId) return;
+  const { resealed, left } = await reseal(pool, sealer);
+  const oldKeyIds = sealer.keyIds.slice(1);
+  if (resealed > 0 || left > 0) log.info({ event: "secrets.resealed", resealed, left, oldKeyIds });
+  if (left === 0) log.info({ event: "secrets.old_keys_unused", keyId: sealer.keyId, oldKeyIds });
 }
 
 /**

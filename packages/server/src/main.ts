@@ -13,6 +13,7 @@ import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
+import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
 import { healthRoutes } from "./http/routes/health.ts";
@@ -30,6 +31,7 @@ import {
   openSealer,
   prepareFirstProject,
   readPublicUrl,
+  resealWithLatest,
   storePublicUrl,
 } from "./installation.ts";
 import { type Applied, createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
@@ -58,6 +60,12 @@ export interface StartOptions {
   readonly logTo?: { write(line: string): void };
   /** Process id for start.json: whom to signal. This process when it is missing. */
   readonly pid?: number;
+}
+
+/** What runs in this process. */
+export interface RunningHere extends Running {
+  /** Every route that it answers. */
+  readonly routes: readonly Route[];
 }
 
 /** What was started, ended in the opposite order. */
@@ -92,7 +100,7 @@ interface Ground {
  *
  * @throws StartError when a setting, the database or the port stands in the way; nothing is left running.
  */
-export async function startSendoff(options: StartOptions): Promise<Running> {
+export async function startSendoff(options: StartOptions): Promise<RunningHere> {
   const started = new Started();
   try {
     return await startRooms(options, started);
@@ -102,13 +110,13 @@ export async function startSendoff(options: StartOptions): Promise<Running> {
   }
 }
 
-async function startRooms(options: StartOptions, started: Started): Promise<Running> {
+async function startRooms(options: StartOptions, started: Started): Promise<RunningHere> {
   const ground = await prepareGround(options, started);
   const { config, log } = ground;
   const server = await openHttp(ground, options.role);
   const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
   const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
-  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock);
+  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
     handover: noHandover,
@@ -145,18 +153,21 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     apiUrl === null || options.role === "worker"
       ? null
       : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
+  const routes = routesOf(ground, options.role, intake, links);
   server?.answerWith(
     createApp({
       pool: ground.pool,
       log,
       keys: createKeyRing(ground.pool),
-      routes: routesOf(ground, options.role, intake, links),
+      limits: createRequestLimits(config.rateLimits, ground.metrics),
+      routes,
     }),
   );
   const address = server === null ? null : localUrl(server.http);
   log.info({ event: "sendoff.started", version, role: options.role, address, pid: process.pid });
   return {
     start,
+    routes,
     startPath: join(config.dataFolder, "start.json"),
     async stop() {
       log.info({ event: "sendoff.draining" });
@@ -185,7 +196,8 @@ async function prepareGround(options: StartOptions, started: Started): Promise<G
   await keepPartitions(pool, log, started);
   await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
   const secretKey = await loadSecretKey(config);
-  const sealer = await openSealer(pool, secretKey);
+  const sealer = await openSealer(pool, secretKey, config.oldSecretKeys);
+  await keepResealing(pool, sealer, log, started);
   const ending = { draining: false };
   return { config, connection, pool, log, metrics: createMetrics(), secretKey, sealer, started, ending };
 }
@@ -199,6 +211,20 @@ async function keepPartitions(pool: pg.Pool, log: Logger, started: Started): Pro
       log.error({ event: "logbook.partitions_failed", reason: error.message }),
     );
   }, hourMs);
+  started.add(async () => clearInterval(timer));
+}
+
+/** How often a process that has old keys looks for values that are sealed with them, in milliseconds. */
+const resealMs = 60_000;
+
+/** Seals anew what old keys sealed, until nobody needs them. Nothing to do for a process without old keys. */
+async function keepResealing(pool: pg.Pool, sealer: Sealer, log: Logger, started: Started): Promise<void> {
+  await resealWithLatest(pool, sealer, log);
+  const timer = setInterval(() => {
+    resealWithLatest(pool, sealer, log).catch((error: Error) =>
+      log.error({ event: "secrets.reseal_failed", reason: error.message }),
+    );
+  }, resealMs);
   started.add(async () => clearInterval(timer));
 }
 

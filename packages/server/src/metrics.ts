@@ -8,6 +8,7 @@ export interface Metrics {
   readonly attempts: Counter<"outcome" | "trigger">;
   readonly settled: Counter<"state">;
   readonly takenOver: Counter<"result">;
+  readonly limited: Counter<"limit">;
   readonly inFlight: Gauge;
   readonly queueAge: Gauge;
   readonly pending: Gauge;
@@ -48,6 +49,12 @@ export function createMetrics(): Metrics {
       name: "sendoff_deliveries_taken_over_total",
       help: "Deliveries of dead workers: settled as unknown, or due again.",
       labelNames: ["result"],
+      registers,
+    }),
+    limited: new Counter({
+      name: "sendoff_requests_limited_total",
+      help: "Requests answered with 429: by the limit of a key, or of wrong keys from an address.",
+      labelNames: ["limit"],
       registers,
     }),
     inFlight: new Gauge({

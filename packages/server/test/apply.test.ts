@@ -142,7 +142,7 @@ describe("the intake of reports", () => {
 });
 
 describe("when PostgreSQL does not answer", () => {
-  test("a report gets 503 and no 2xx, and the same report is taken when it answers again", async () => {
+  test("P26: a report gets 503 and no 2xx, and the same report is taken when it answers again", async () => {
     const intake = newIntake();
     const { pool } = database;
     // A real failure of a real connection: the server ends it while the statement runs.

@@ -16,7 +16,7 @@ afterAll(() => server.stop());
 const conversation = { channel: "text", currentNodeId: "bye", messagesCount: 2, extractedVariables: {} };
 const call = { callStatus: "userHangup", callDuration: 78 };
 
-describe("the bytes of a body", () => {
+describe("P3, P8, P10, P15: the bytes of a body", () => {
   // Nothing of what is refused here may leave a session behind.
   afterEach(async () => {
     expect((await server.pool.query("SELECT FROM sessions")).rowCount).toBe(0);

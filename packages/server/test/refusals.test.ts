@@ -88,6 +88,12 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   invalid_path: () => server.api("GET", session("a%20b")),
   invalid_url: () => setWebhook({ url: "http://example.com/" }),
   invalid_header: () => setWebhook({ url: "https://example.com/", headers: [{ key: "Host", value: "x" }] }),
+  async rate_limited() {
+    for (;;) {
+      const answer = await server.api("GET", "/v1/projects", undefined, `sk_${"a".repeat(43)}`);
+      if (answer.status !== 401) return answer;
+    }
+  },
   masked_value: () => setWebhook({ url: "https://example.com/", headers: [{ key: "X", value: "••••" }] }),
 };
 

@@ -8,6 +8,7 @@ import { progressOn } from "../simulate/progress.ts";
 import { demoFile, readRows } from "../simulate/rows.ts";
 import { simulate } from "../simulate/run.ts";
 import { summaryText } from "../simulate/summary.ts";
+import { jsonLine } from "../visible.ts";
 
 interface SimulateFlags extends ConnectionFlags {
   readonly file?: string;
@@ -77,7 +78,7 @@ async function run(flags: SimulateFlags, io: Io): Promise<number> {
     settleLimitMs,
     progress: progressOn(io),
   });
-  io.stdout.write(flags.json === true ? `${JSON.stringify(summary)}\n` : summaryText(summary));
+  io.stdout.write(flags.json === true ? `${jsonLine(summary)}\n` : summaryText(summary));
   return summary.ok ? exitStatus.fine : exitStatus.wrong;
 }
 

@@ -2,6 +2,7 @@ import type { StartFile } from "@sendoff/contract";
 import type { Role, Running } from "@sendoff/server";
 import { Command } from "commander";
 import { CommandFailure, exitStatus, type Io } from "../io.ts";
+import { visible } from "../visible.ts";
 
 /** `sendoff start`: all of Sendoff, until Ctrl-C or SIGTERM. */
 export function startCommand(io: Io): Command {
@@ -45,12 +46,16 @@ Settings are environment variables:
                                    (loopback, but none with DATABASE_URL)
   SENDOFF_SECRET_KEY               32 bytes in base64 that seal secrets (made at the first start);
                                    processes on several machines need the same
+  SENDOFF_SECRET_KEYS_OLD          keys of before, with commas between them, while the key is changed
   SENDOFF_PUBLIC_URL               where others reach this installation
   SENDOFF_CONVERSATION_GRACE       30s: how long to wait for a conversation's end after the call's
   SENDOFF_CALL_GRACE               5m: how long to wait for a call's end after the conversation's
   SENDOFF_SESSION_TIMEOUT          6h: how long to wait for any report
   SENDOFF_IN_FLIGHT_MAX            1024: most attempts under way in a process
   SENDOFF_ENDPOINT_IN_FLIGHT_MAX   32: most attempts under way to one endpoint
+  SENDOFF_RATE_LIMIT               20000:40000: requests a second of one key, and how many more in 10 s
+  SENDOFF_WRONG_KEY_LIMIT          60: requests with a wrong key in a minute from one address
+  SENDOFF_TRUSTED_PROXIES          addresses and ranges whose X-Forwarded-For is believed; none
   SENDOFF_LOG                      debug, info, warn, error or silent
 
 Examples:
@@ -106,7 +111,8 @@ function showProblem(io: Io, line: string): void {
   const warn = 40;
   try {
     const entry = JSON.parse(line) as { level: number; event?: string; reason?: string };
-    if (entry.level >= warn) io.stderr.write(`${entry.event ?? "problem"}: ${entry.reason ?? line.trim()}\n`);
+    if (entry.level >= warn)
+      io.stderr.write(`${entry.event ?? "problem"}: ${visible(entry.reason ?? line.trim(), 1_000)}\n`);
   } catch {
     // Not a log line of ours: what Node itself says of an end that nobody expected.
     io.stderr.write(line);

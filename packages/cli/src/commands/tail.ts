@@ -6,6 +6,7 @@ import { type ConnectionFlags, findInspector, withConnectionFlags } from "../con
 import { deliveryLine } from "../delivery-line.ts";
 import { InspectorReader } from "../inspector.ts";
 import { CommandFailure, type Io, wantsColour } from "../io.ts";
+import { jsonLine } from "../visible.ts";
 
 interface TailFlags extends ConnectionFlags {
   readonly fromStart?: true;
@@ -38,7 +39,7 @@ export async function tail(flags: TailFlags, io: Io, signal: AbortSignal): Promi
   const reader = new InspectorReader(inspectorUrl);
   const colour = wantsColour(io.stdout, io.env);
   const print = (request: InspectedRequest): void => {
-    io.stdout.write(`${flags.json === true ? JSON.stringify(request) : deliveryLine(request, colour)}\n`);
+    io.stdout.write(`${flags.json === true ? jsonLine(request) : deliveryLine(request, colour)}\n`);
   };
   try {
     if (flags.fromStart !== true) await firstContact(reader.skipToEnd());

@@ -11,6 +11,7 @@ import { up as publicUrl } from "./migrations/0008-public-url.ts";
 import { up as resends } from "./migrations/0010-resends-tests-and-old-secrets.ts";
 import { up as owedTo } from "./migrations/0011-owed-to.ts";
 import { up as projectWebhooks } from "./migrations/0014-project-webhooks.ts";
+import { up as secretKeyRotation } from "./migrations/0015-secret-key-rotation.ts";
 import { up as idsBeforeRows } from "./migrations/0016-ids-before-rows.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
@@ -26,6 +27,7 @@ export const migrations: Record<string, Migration> = {
   "0010-resends-tests-and-old-secrets": { up: resends },
   "0011-owed-to": { up: owedTo },
   "0014-project-webhooks": { up: projectWebhooks },
+  "0015-secret-key-rotation": { up: secretKeyRotation },
   "0016-ids-before-rows": { up: idsBeforeRows },
 };
 

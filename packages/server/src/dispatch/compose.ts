@@ -75,7 +75,17 @@ export async function composeAttempt(
         ? result
         : {
             ...result,
-            responseBody: conceal(result.responseBody, [...headers.map(({ value }) => value), ...secrets]),
+            responseBody: conceal(result.responseBody, [
+              ...headers.map(({ value }) => value),
+              ...secrets,
+              ...(link === null ? [] : secretsOf(link.url)),
+            ]),
           },
   };
+}
+
+/** What makes a link work: its query, and each long value in it. */
+function secretsOf(link: string): string[] {
+  const { search, searchParams } = new URL(link);
+  return [search.slice(1), ...[...searchParams.values()].filter((value) => value.length >= 16)];
 }

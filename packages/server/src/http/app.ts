@@ -6,17 +6,15 @@ import type pg from "pg";
 import { stringify } from "../json-text.ts";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
-import type { KeyRing } from "../tenancy/keys.ts";
 import { projectExists } from "../tenancy/projects.ts";
-import { authorize } from "./auth.ts";
+import { type AuthParts, authorize } from "./auth.ts";
 import { readJson } from "./body.ts";
 import { asRefusal } from "./failure.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { validate } from "./validate.ts";
 
-export interface AppParts {
+export interface AppParts extends AuthParts {
   readonly pool: pg.Pool;
-  readonly keys: KeyRing;
   readonly log: Logger;
   readonly routes: readonly Route[];
 }
@@ -70,8 +68,8 @@ async function serve(
 ): Promise<Response> {
   const path: Record<string, string> = context.req.param();
   const caller = await authorize(
-    parts.keys,
-    context.req.header("authorization"),
+    parts,
+    { authorization: context.req.header("authorization"), incoming: context.env.incoming },
     route.access,
     path.projectId,
     exists,

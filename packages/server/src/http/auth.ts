@@ -1,6 +1,21 @@
+import type { IncomingMessage } from "node:http";
 import { Refusal } from "../refusal.ts";
 import type { Caller, KeyRing } from "../tenancy/keys.ts";
+import type { RequestLimits } from "./request-limits.ts";
 import type { Access } from "./route.ts";
+
+/** What a caller is found and admitted with. */
+export interface AuthParts {
+  readonly keys: KeyRing;
+  readonly limits: RequestLimits;
+}
+
+/** What a request says of its sender. */
+interface Sender {
+  /** Value of the Authorization header; several such headers come joined and match no key. */
+  readonly authorization: string | undefined;
+  readonly incoming: IncomingMessage;
+}
 
 /** Longest Authorization header that is looked at. A key with its scheme has 53 characters. */
 const headerMax = 200;
@@ -8,16 +23,23 @@ const headerMax = 200;
 /**
  * Who sends a request, by its `Authorization: Bearer` header alone: a key in the query string would end up in logs.
  *
- * @param header its value; several such headers come joined and match no key.
- * @throws Refusal missing_key or wrong_key.
+ * A key is looked up by its hash, in one statement, whether it was never there, was revoked or is right: how long that
+ * takes says nothing about a key.
+ *
+ * @throws Refusal missing_key, wrong_key or rate_limited.
  */
-async function authenticate(keys: KeyRing, header: string | undefined): Promise<Caller> {
+async function authenticate(
+  { keys, limits }: AuthParts,
+  { authorization: header, incoming }: Sender,
+): Promise<Caller> {
   if (header === undefined) {
     throw new Refusal("missing_key", 'Send a key in the header "Authorization: Bearer dk_..." or "sk_...".', {
       headers: { "www-authenticate": "Bearer" },
     });
   }
   const key = header.length > headerMax ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1];
+  // A key that was right before is not a guess: others at its address cannot lock it out.
+  const tried = keys.wasRight(key) ? null : await limits.takeTry(incoming);
   const caller = key === undefined ? null : await keys.find(key);
   if (caller === null) {
     throw new Refusal(
@@ -26,6 +48,8 @@ async function authenticate(keys: KeyRing, header: string | undefined): Promise<
       { headers: { "www-authenticate": 'Bearer error="invalid_token"' } },
     );
   }
+  await tried?.();
+  await limits.takeRequest(caller.keyId);
   return caller;
 }
 
@@ -35,14 +59,14 @@ async function authenticate(keys: KeyRing, header: string | undefined): Promise<
  * A project that is another's and one that does not exist are refused alike, so that nothing can be learned.
  */
 export async function authorize(
-  keys: KeyRing,
-  header: string | undefined,
+  parts: AuthParts,
+  sender: Sender,
   access: Access,
   projectId: string | undefined,
   projectExists: (projectId: string) => Promise<boolean>,
 ): Promise<Caller | null> {
   if (access === "open") return null;
-  const caller = await authenticate(keys, header);
+  const caller = await authenticate(parts, sender);
   if (access === "developer" && caller.kind !== "developer") {
     throw new Refusal(
       "developer_key_needed",

@@ -1,9 +1,24 @@
 import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
 
-/** Time limits of a request, in milliseconds. Hostile cases, parameters. */
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 15_000;
+/** What a client may take of this process. Hostile cases, parameters. */
+export interface ConnectionLimits {
+  /** How long all headers of a request may take, and an opened connection without a byte. Default 10 s. */
+  readonly headersTimeoutMs: number;
+  /** How long a whole request may take to come in. Default 15 s. */
+  readonly requestTimeoutMs: number;
+  /** How often both are looked at. Node's own 30 s would let a slow client have three times its time. Default 1 s. */
+  readonly checkMs: number;
+  /** Most open connections; one more is closed at once, and those that are open go on. Default 10,000. */
+  readonly connectionsMax: number;
+}
+
+const standardLimits: ConnectionLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 15_000,
+  checkMs: 1_000,
+  connectionsMax: 10_000,
+};
 /** How long a client may keep an idle connection open while the process ends. */
 const closeAfterMs = 2_000;
 
@@ -12,6 +27,7 @@ export function listenHttp(
   host: string,
   port: number,
   answer: (request: Request, env: object) => Response | Promise<Response>,
+  limits: ConnectionLimits = standardLimits,
 ): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = serve(
@@ -19,10 +35,15 @@ export function listenHttp(
         fetch: answer as never,
         hostname: host,
         port,
-        serverOptions: { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
+        serverOptions: {
+          headersTimeout: limits.headersTimeoutMs,
+          requestTimeout: limits.requestTimeoutMs,
+          connectionsCheckingInterval: limits.checkMs,
+        },
       },
       () => resolve(server),
     ) as Server;
+    server.maxConnections = limits.connectionsMax;
     server.once("error", reject);
   });
 }

@@ -12,31 +12,46 @@ export interface RecordingLinks {
 /** How long a link works, in milliseconds. Source: seed, "valid for ~15 minutes". */
 const linkLifeMs = 15 * 60 * 1_000;
 
-/** @param publicUrl tells where this installation is reached, without a slash at the end. */
+/**
+ * @param publicUrl tells where this installation is reached, without a slash at the end.
+ * @param oldSecretKeys keys of before a rotation: links that were signed with them work until they expire.
+ */
 export function createRecordingLinks(
   publicUrl: () => Promise<string>,
   secretKey: Buffer,
   clock: Clock,
+  oldSecretKeys: readonly Buffer[] = [],
 ): RecordingLinks {
-  // A key of its own for this one use, derived from the installation's.
-  const linkKey = createHmac("sha256", secretKey).update("sendoff recording links").digest();
-  const signatureOf = (objectKey: string, expires: string): string =>
-    createHmac("sha256", linkKey).update(`${expires}\n${objectKey}`).digest("base64url");
+  const linkKey = linkKeyOf(secretKey);
+  const linkKeys = [linkKey, ...oldSecretKeys.map(linkKeyOf)];
   return {
     async mint(objectKey) {
       const path = objectKey.split("/").map(encodeURIComponent).join("/");
       const shownUrl = `${await publicUrl()}/recordings/${path}`;
       const expires = String(Math.floor((clock.wallMs() + linkLifeMs) / 1_000));
-      return { url: `${shownUrl}?expires=${expires}&signature=${signatureOf(objectKey, expires)}`, shownUrl };
+      return {
+        url: `${shownUrl}?expires=${expires}&signature=${signatureOf(linkKey, objectKey, expires)}`,
+        shownUrl,
+      };
     },
     refuse(objectKey, expires, signature) {
-      const expected = Buffer.from(signatureOf(objectKey, expires));
       const given = Buffer.from(signature);
-      if (expected.length !== given.length || !timingSafeEqual(expected, given)) return "changed";
+      const fits = linkKeys.some((key) => {
+        const expected = Buffer.from(signatureOf(key, objectKey, expires));
+        return expected.length === given.length && timingSafeEqual(expected, given);
+      });
+      if (!fits) return "changed";
       return Number(expires) * 1_000 < clock.wallMs() ? "expired" : null;
     },
   };
 }
+
+/** A key of its own for this one use, derived from the installation's. */
+const linkKeyOf = (secretKey: Buffer): Buffer =>
+  createHmac("sha256", secretKey).update("sendoff recording links").digest();
+
+const signatureOf = (linkKey: Buffer, objectKey: string, expires: string): string =>
+  createHmac("sha256", linkKey).update(`${expires}\n${objectKey}`).digest("base64url");
 
 /** Whether an object's key lies under a project's own prefix and cannot lead elsewhere. */
 export function isKeyOfProject(objectKey: string, projectId: string): boolean {

@@ -6,9 +6,11 @@ import { LRUCache } from "lru-cache";
 export interface Sealer {
   /** Which key it seals with; safe to show. */
   readonly keyId: string;
+  /** Every key that it opens with, the one that it seals with first. */
+  readonly keyIds: readonly string[];
   /** @param place where the value will stand, such as `endpoint:<id>:secret`; it opens only for that place. */
   seal(place: string, text: string): Promise<string>;
-  /** @throws Error when it was sealed with another key, for another place, or was changed. */
+  /** @throws Error when it was sealed with a key that is not at hand, for another place, or was changed. */
   open(place: string, sealed: string): Promise<string>;
 }
 
@@ -27,12 +29,29 @@ export function parseSecretKey(text: string): Buffer | null {
   return key.length === keyBytes && /^[A-Za-z0-9+/_-]+={0,2}$/.test(text) ? key : null;
 }
 
-/** Seals as JWE (`dir`, A256GCM). The place is in the protected header, so it is authenticated with the text. */
-export function createSealer(key: Buffer): Sealer {
-  const keyId = createHash("sha256").update("sendoff key id").update(key).digest("hex").slice(0, 16);
+/** The id of a key: a hash from which the key cannot be found. */
+export function keyIdOf(key: Buffer): string {
+  return createHash("sha256").update("sendoff key id").update(key).digest("hex").slice(0, 16);
+}
+
+/** What a sealed value says of itself: the key that it needs and the place that it is for. Not checked yet. */
+export function sealedWith(sealed: string): { readonly keyId: string; readonly place: string } {
+  const { kid, place } = decodeProtectedHeader(sealed);
+  return { keyId: String(kid), place: String(place) };
+}
+
+/**
+ * Seals as JWE (`dir`, A256GCM). The place is in the protected header, so it is authenticated with the text.
+ *
+ * @param oldKeys further keys, which open and never seal: those of before a rotation.
+ */
+export function createSealer(key: Buffer, oldKeys: readonly Buffer[] = []): Sealer {
+  const keyId = keyIdOf(key);
+  const keys = new Map([key, ...oldKeys].map((each) => [keyIdOf(each), each]));
   const opened = new LRUCache<string, string>({ max: openedMax });
   return {
     keyId,
+    keyIds: [...keys.keys()],
     seal: (place, text) =>
       new CompactEncrypt(new TextEncoder().encode(text))
         .setProtectedHeader({ alg: "dir", enc: "A256GCM", kid: keyId, place })
@@ -40,13 +59,14 @@ export function createSealer(key: Buffer): Sealer {
     async open(place, sealed) {
       const known = opened.get(`${place} ${sealed}`);
       if (known !== undefined) return known;
-      const header = decodeProtectedHeader(sealed);
-      if (header.kid !== keyId) {
+      const needed = sealedWith(sealed).keyId;
+      const opener = keys.get(needed);
+      if (opener === undefined) {
         throw new Error(
-          `A sealed value of ${place} needs the key ${header.kid}, and SENDOFF_SECRET_KEY is ${keyId}. Start with the key of the first start.`,
+          `A sealed value of ${place} needs the key ${needed}, and at hand is ${[...keys.keys()].join(", ")}. Start with that key in SENDOFF_SECRET_KEY or SENDOFF_SECRET_KEYS_OLD.`,
         );
       }
-      const { plaintext, protectedHeader } = await compactDecrypt(sealed, key, {
+      const { plaintext, protectedHeader } = await compactDecrypt(sealed, opener, {
         keyManagementAlgorithms: ["dir"],
         contentEncryptionAlgorithms: ["A256GCM"],
       });

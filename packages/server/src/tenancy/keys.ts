@@ -34,17 +34,24 @@ export async function createKey(
 
 /** Looks keys up. */
 export interface KeyRing {
+  /** Whether this process has found this key before; it may have been revoked since. Asks nobody. */
+  wasRight(key: string | undefined): boolean;
   /** The caller whose key this is, or null when it is none of this installation's. */
   find(key: string): Promise<Caller | null>;
 }
 
+const nameOf = (key: string): string => hashSecret(key).toString("base64");
+
 export function createKeyRing(pool: pg.Pool): KeyRing {
   const believed = new LRUCache<string, Caller>({ max: believedMax, ttl: believedMs });
+  const right = new LRUCache<string, true>({ max: believedMax });
   return {
+    wasRight: (key) => key !== undefined && keyPattern.test(key) && right.has(nameOf(key)),
     async find(key) {
       if (!keyPattern.test(key)) return null;
       const hash = hashSecret(key);
-      const cached = believed.get(hash.toString("base64"));
+      const name = nameOf(key);
+      const cached = believed.get(name);
       if (cached !== undefined) return cached;
       const { rows } = await pool.query<{ keyId: string; kind: string; projectId: string | null }>({
         name: "key-find",
@@ -53,12 +60,16 @@ export function createKeyRing(pool: pg.Pool): KeyRing {
         values: [hash],
       });
       const row = rows[0];
-      if (row === undefined) return null;
+      if (row === undefined) {
+        right.delete(name);
+        return null;
+      }
       const caller: Caller =
         row.projectId === null
           ? { kind: "developer", keyId: row.keyId }
           : { kind: "project", keyId: row.keyId, projectId: row.projectId };
-      believed.set(hash.toString("base64"), caller);
+      believed.set(name, caller);
+      right.set(name, true);
       return caller;
     },
   };
