@@ -26,7 +26,7 @@ describe("an answer that is kept", () => {
     expect(conceal(around, ["my-long-token"])).toEqual(
       Buffer.concat([bytes, Buffer.from("****oken"), bytes]),
     );
-    expect(conceal(Buffer.from("12345678"), ["12345678"])).toHaveLength(8);
+    expect(hidden("12345678", "12345678")).toBe("****");
   });
 
   test("keeps short values, which stand in any answer by chance", () => {

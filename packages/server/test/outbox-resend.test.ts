@@ -66,7 +66,7 @@ beforeEach(async () => {
 });
 
 async function claimDue(kind: "first" | "again" = "first"): Promise<Claim[]> {
-  const room = { limit: 100, perEndpoint: 1_000, afterEndpoint: "" };
+  const room = { limit: 100, perEndpoint: 1_000, endpoints: [endpointId] };
   return (await claimKind(database.pool, worker, kind, room)).claims;
 }
 
@@ -223,7 +223,7 @@ describe("tests", () => {
     const answered = sendTest(database.pool, request());
     let claims: Claim[] = [];
     while (claims.length === 0) {
-      const room = { limit: 1, perEndpoint: 1_000, afterEndpoint: "" };
+      const room = { limit: 1, perEndpoint: 1_000, endpoints: [endpointId] };
       const { rows } = await database.pool.query("SELECT FROM deliveries WHERE trigger = 'test'");
       if (rows.length > 0) claims = (await claimKind(database.pool, worker, "first", room)).claims;
     }

@@ -5,7 +5,8 @@ const mask = "****";
 
 /**
  * An answer without the secrets that were sent to it: a server that echoes its request would have them shown to everyone
- * who may read the log (hostile cases, M4). Each becomes as many asterisks as fit, then its last 4 characters.
+ * who may read the log (hostile cases, M4). Each becomes asterisks and its last 4 characters, or
+ * asterisks alone when it has 8, as header values are shown.
  *
  * @param secrets header values and signing secrets, ASCII.
  */
@@ -14,7 +15,8 @@ export function conceal(body: Buffer, secrets: readonly string[]): Buffer {
   // latin1 maps bytes to characters one to one, so whatever else is in the answer stays as it came.
   const before = body.toString("latin1");
   let text = before;
-  for (const secret of hidden) text = text.replaceAll(secret, `${mask}${secret.slice(-4)}`);
+  for (const secret of hidden)
+    text = text.replaceAll(secret, mask + (secret.length > secretCharactersMin ? secret.slice(-4) : ""));
   // An answer is cut at 4 KiB; the cut may lie in the midst of a secret.
   for (const secret of hidden) text = withoutBegun(text, secret);
   return text === before ? body : Buffer.from(text, "latin1").subarray(0, body.length);
