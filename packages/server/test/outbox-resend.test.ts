@@ -2,9 +2,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { until } from "../../../test/until.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
+import { cancelWaiting } from "../src/outbox/cancel.ts";
 import { type Claim, claimDue as claimKind } from "../src/outbox/claim.ts";
 import { oweAgain } from "../src/outbox/resend.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
@@ -66,7 +68,7 @@ beforeEach(async () => {
 });
 
 async function claimDue(kind: "first" | "again" = "first"): Promise<Claim[]> {
-  const room = { limit: 100, perEndpoint: 1_000, afterEndpoint: "" };
+  const room = { limit: 100, perEndpoint: 1_000, endpoints: [endpointId] };
   return (await claimKind(database.pool, worker, kind, room)).claims;
 }
 
@@ -168,6 +170,49 @@ describe("resends", () => {
     expect(twice.flat()).toEqual([{ eventId: rows[0]?.id, attempt: 2 }]);
   });
 
+  test("of an event that is erased at that very moment are not made", async () => {
+    const ids = await deliveredCall("erased");
+    const client = await database.pool.connect();
+    try {
+      await client.query("BEGIN");
+      await client.query("UPDATE events SET payload = '' WHERE event_id = $1", [ids[0]]);
+      const owed = oweAgain(database.pool, endpointId, ids.slice(0, 2), true);
+      await until("the resend waits for the erasure", async () => {
+        const { rowCount } = await database.pool.query(
+          "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%attempts_before%'",
+        );
+        return rowCount === 1;
+      });
+      await client.query("COMMIT");
+      expect(await owed).toEqual([{ eventId: ids[1], attempt: 2 }]);
+    } finally {
+      client.release();
+    }
+  });
+
+  test("and tests of an endpoint that was removed are cancelled with a row each", async () => {
+    const ids = await deliveredCall("cancelled");
+    await oweAgain(database.pool, endpointId, ids.slice(0, 1), false);
+    const answered = sendTest(database.pool, {
+      projectId,
+      endpointId,
+      event: "call.ended",
+      channel: "call",
+      recordingObjectKey: "x",
+    });
+    await until("both are owed", async () => {
+      return (await database.pool.query("SELECT FROM deliveries")).rowCount === 2;
+    });
+    expect(await cancelWaiting(database.pool, endpointId)).toBe(2);
+    expect(await latestLogs(2)).toEqual(
+      expect.arrayContaining([
+        ["session.ended", 2, "resend", "cancelled", "cancelled"],
+        ["call.ended", 1, "test", "cancelled", "cancelled"],
+      ]),
+    );
+    expect(await answered).toMatch(/^\d+$/);
+  });
+
   test("without retries are sent once, whatever the event, when their worker dies", async () => {
     const ids = await deliveredCall("dead");
     await oweAgain(database.pool, endpointId, ids, false);
@@ -223,7 +268,7 @@ describe("tests", () => {
     const answered = sendTest(database.pool, request());
     let claims: Claim[] = [];
     while (claims.length === 0) {
-      const room = { limit: 1, perEndpoint: 1_000, afterEndpoint: "" };
+      const room = { limit: 1, perEndpoint: 1_000, endpoints: [endpointId] };
       const { rows } = await database.pool.query("SELECT FROM deliveries WHERE trigger = 'test'");
       if (rows.length > 0) claims = (await claimKind(database.pool, worker, "first", room)).claims;
     }

@@ -2,6 +2,7 @@ import { type ErrorCode, errorCatalogue } from "@sendoff/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
+import { until } from "../../../test/until.ts";
 import { type ApiAnswer, expectRefused } from "./refused.ts";
 
 let server: TestServer;
@@ -28,6 +29,30 @@ async function linkWithoutAudio(): Promise<string> {
   await sink.close();
   return String(sink.received[0]?.json.recordingUrl).slice(server.apiUrl.length);
 }
+
+/** The id of an attempt at an endpoint that answered with a status; it has settled, unless there are retries. */
+async function attemptOf(sessionId: string, status: number, more: object = {}): Promise<string> {
+  const sink = await startSink((response) => {
+    response.statusCode = status;
+    response.end();
+  });
+  const set = await setWebhook({ url: sink.url, ...more });
+  expect(set.status, set.text).toBe(200);
+  await server.api("POST", `${session(sessionId)}/conversation-ended`, conversation);
+  // The project may have further webhooks.
+  const attempts = async (): Promise<Array<{ id: string }>> =>
+    (await server.api("GET", `${project()}/webhook-logs?sessionId=${sessionId}`)).body.data.filter(
+      ({ url }: { url: string }) => url === sink.url,
+    );
+  await until("it is logged", async () => (await attempts()).length > 0);
+  await sink.close();
+  return (await attempts())[0]?.id ?? "";
+}
+
+const resend = (logId: string): Promise<ApiAnswer> =>
+  server.api("POST", `${project()}/webhook-logs/${logId}/resend`);
+const testEvent = (): Promise<ApiAnswer> =>
+  server.api("POST", `${project()}/agent/webhook/test`, { event: "session.ended" });
 
 /** One way to each code. What else leads to it stands in the files refusals-*.test.ts. */
 const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
@@ -95,6 +120,44 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
     }
   },
   masked_value: () => setWebhook({ url: "https://example.com/", headers: [{ key: "X", value: "••••" }] }),
+  endpoint_not_found: () =>
+    server.api("POST", `${project()}/reconcile`, {
+      from: "2026-05-03T00:00:00Z",
+      to: "2026-05-04T00:00:00Z",
+      held: [],
+      endpointId: "00000000-0000-4000-8000-000000000000",
+    }),
+  async no_webhook() {
+    await server.api("PATCH", `${project()}/agent`, { postSessionWebhook: null });
+    return testEvent();
+  },
+  async endpoint_removed() {
+    const logId = await attemptOf("resend-1", 200);
+    await server.api("PATCH", `${project()}/agent`, { postSessionWebhook: null });
+    return resend(logId);
+  },
+  async session_erased() {
+    const logId = await attemptOf("resend-2", 200);
+    await server.pool.query(
+      "UPDATE events SET payload = '' WHERE event_id = (SELECT event_id FROM webhook_logs WHERE log_id = $1)",
+      [logId],
+    );
+    return resend(logId);
+  },
+  async delivery_under_way() {
+    const retries = { attempts: 2, window: "1h" };
+    return resend(await attemptOf("resend-3", 500, { delivery: { retries } }));
+  },
+  async test_not_resent() {
+    await setWebhook({ url: "http://127.0.0.1:1/" });
+    return resend((await testEvent()).body.data.id);
+  },
+  async too_many_secrets() {
+    await setWebhook({ url: "http://127.0.0.1:1/" });
+    const rotate = () => server.api("POST", `${project()}/agent/webhook/secret`);
+    for (let round = 0; round < 2; round++) await rotate();
+    return rotate();
+  },
 };
 
 /** Codes that no way of this file leads to, and why. */
@@ -102,6 +165,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   internal_error: "a mistake of Sendoff: whatever reaches it from outside is a bug",
   overloaded: "needs commits that stand still: refusals-unavailable.test.ts",
   database_unavailable: "needs a database that does not answer: refusals-unavailable.test.ts",
+  test_not_attempted: "needs a system without workers: outbox-resend.test.ts",
   draining: "needs a server that shuts down: refusals-unavailable.test.ts",
 };
 

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { logColumns } from "../logbook/columns.ts";
 import { type ClaimKind, waits } from "./claim.ts";
+import { content, contentJoins } from "./content.ts";
 
 /** Most deliveries that one statement cancels. */
 const batchMax = 5_000;
@@ -18,17 +19,13 @@ const cancelSql = (kind: ClaimKind): string => `
     RETURNING deliveries.*
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT endpoints.project_id, cancelled.session_key, coalesce(sessions.session_id, test_events.session_id),
-    cancelled.event_id, coalesce(events.event, test_events.event),
-    coalesce(events.webhook_id, test_events.webhook_id), cancelled.delivery_id, cancelled.endpoint_id, endpoints.url,
+  SELECT endpoints.project_id, cancelled.session_key, ${content.sessionId}, cancelled.event_id, ${content.event},
+    ${content.webhookId}, cancelled.delivery_id, cancelled.endpoint_id, endpoints.url,
     cancelled.attempts_before + cancelled.attempts + 1,
     CASE WHEN cancelled.trigger = 'live' AND cancelled.attempts > 0 THEN 'retry' ELSE cancelled.trigger END,
     'cancelled', 'endpoint_removed', NULL, NULL, NULL, NULL, NULL, clock_timestamp(), 'cancelled'
   FROM cancelled
-  JOIN endpoints ON endpoints.endpoint_id = cancelled.endpoint_id
-  LEFT JOIN events ON events.event_id = cancelled.event_id
-  LEFT JOIN sessions ON sessions.session_key = cancelled.session_key
-  LEFT JOIN test_events ON test_events.event_id = cancelled.event_id`;
+  JOIN endpoints ON endpoints.endpoint_id = cancelled.endpoint_id ${contentJoins("cancelled")}`;
 
 /**
  * Settles as cancelled what waits for an attempt to an endpoint that was removed. The row of each has the number of the

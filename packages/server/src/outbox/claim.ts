@@ -1,6 +1,8 @@
 import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
 import { blockedAgain } from "./lane.ts";
+import { blockedAgain } from "./append.ts";
+import { content, contentJoins } from "./content.ts";
 
 /** Retries that an endpoint has opted in to. */
 export interface RetryTerms {
@@ -151,25 +153,18 @@ const claimSql = (kind: ClaimKind): string => `
   ), whole AS (
     SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt, claimed.attempts_before AS "attemptsBefore",
       CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
-      coalesce(events.event, test_events.event) AS event,
-      coalesce(events.webhook_id, test_events.webhook_id) AS "webhookId",
-      coalesce(events.payload, test_events.payload) AS payload,
-      coalesce(events.project_id, test_events.project_id) AS "projectId",
+      ${content.event} AS event, ${content.webhookId} AS "webhookId", ${content.payload} AS payload,
+      ${content.projectId} AS "projectId", ${content.sessionId} AS "sessionId",
       extract(epoch FROM clock_timestamp() - claimed.first_claimed_at)::float8 * 1000 AS "triedForMs",
-      coalesce(sessions.session_id, test_events.session_id) AS "sessionId", claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
+      claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
       claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
       claimed.secret_sealed AS "secretSealed", claimed.old_secrets AS "oldSecretsSealed", claimed.timeout_ms AS "timeoutMs",
       -- A test is one attempt, whatever the endpoint wishes.
       CASE WHEN claimed.trigger <> 'test' THEN claimed.retry_attempts END AS "retryAttempts",
       claimed.retry_window_ms AS "retryWindowMs",
       claimed.removed_at IS NOT NULL AS "endpointRemoved",
-      CASE WHEN events.event = 'recording.ready' THEN sessions.recording_object_key
-        ELSE test_events.recording_object_key END AS "recordingObjectKey"
-    FROM claimed
-    -- A test has neither event nor session: its content stands in test_events.
-    LEFT JOIN events ON events.event_id = claimed.event_id
-    LEFT JOIN sessions ON sessions.session_key = claimed.session_key
-    LEFT JOIN test_events ON test_events.event_id = claimed.event_id
+      ${content.recordingObjectKey} AS "recordingObjectKey"
+    FROM claimed ${contentJoins("claimed")}
   )
   -- One row at least, for what is told of the endpoints.
   SELECT whole.*, told.emptied, told.unfinished

@@ -14,7 +14,6 @@ interface MissingRow {
   readonly emittedAt: Date;
   readonly place: number;
   readonly state: MissingEvent["state"];
-  readonly sendable: boolean;
 }
 
 type Row = { [Field in keyof MissingRow]: MissingRow[Field] | null } & {
@@ -29,7 +28,7 @@ const microseconds = (column: string): string => `(extract(epoch FROM ${column})
 // the columns can be NULL. A page's order is that of emission, and event_id has the same order within a session.
 const missingSql = `
   WITH examined AS (
-    SELECT event_id, session_key, event, webhook_id, payload <> '' AS sendable, emitted_at, owed_to FROM events
+    SELECT event_id, session_key, event, webhook_id, emitted_at, owed_to FROM events
     WHERE project_id = $1 AND emitted_at >= $2 AND emitted_at < $3
       AND (emitted_at, event_id) > (timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5::bigint)
     ORDER BY emitted_at, event_id LIMIT ${examinedMax}
@@ -41,7 +40,7 @@ const missingSql = `
   ), page AS (
     SELECT missing.event_id AS "eventId", missing.session_id AS "sessionId", missing.event,
       missing.webhook_id AS "webhookId", missing.emitted_at AS "emittedAt",
-      ${microseconds("missing.emitted_at")} AS place, missing.sendable,
+      ${microseconds("missing.emitted_at")} AS place,
       coalesce(unsettled.state, latest.settled_as) AS state
     FROM missing
     LEFT JOIN deliveries AS unsettled
@@ -102,7 +101,7 @@ async function resendPage(
   endpointId: string,
   page: readonly MissingRow[],
 ): Promise<Set<number>> {
-  const ids = page.filter(({ sendable }) => sendable).map(({ eventId }) => eventId);
+  const ids = page.map(({ eventId }) => eventId);
   const owed = ids.length === 0 ? [] : await oweAgain(pool, endpointId, ids, true);
   return new Set(owed.map(({ eventId }) => eventId));
 }

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { logColumns } from "../logbook/columns.ts";
+import { content, contentJoins } from "./content.ts";
 import type { Hint } from "./hint.ts";
 
 /** What became of the deliveries that dead workers had claimed. */
@@ -46,17 +47,12 @@ const takeoverSql = `
     FROM lost WHERE deliveries.delivery_id = lost.delivery_id AND NOT lost.ends
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT coalesce(events.project_id, test_events.project_id), before.session_key,
-    coalesce(sessions.session_id, test_events.session_id), before.event_id,
-    coalesce(events.event, test_events.event), coalesce(events.webhook_id, test_events.webhook_id),
-    before.delivery_id, before.endpoint_id, endpoints.url, before.attempts_before + before.attempts,
+  SELECT ${content.projectId}, before.session_key, ${content.sessionId}, before.event_id, ${content.event},
+    ${content.webhookId}, before.delivery_id, before.endpoint_id, endpoints.url, before.attempts_before + before.attempts,
     CASE WHEN before.trigger = 'live' AND before.attempts > 1 THEN 'retry' ELSE before.trigger END,
     'unknown', 'worker_lost', NULL, NULL, NULL, NULL, NULL, before.claimed_at,
     CASE WHEN before.ends THEN 'unknown' END
-  FROM before
-  LEFT JOIN events ON events.event_id = before.event_id
-  LEFT JOIN sessions ON sessions.session_key = before.session_key
-  LEFT JOIN test_events ON test_events.event_id = before.event_id
+  FROM before ${contentJoins("before")}
   JOIN endpoints ON endpoints.endpoint_id = before.endpoint_id
   RETURNING settled_as, session_key AS "sessionKey", endpoint_id AS "endpointId"`;
 

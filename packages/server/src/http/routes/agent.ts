@@ -36,7 +36,7 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, allowHttp: AllowHttp)
           data: Agent,
         },
       ],
-      errors: ["invalid_url", "invalid_header", "masked_value"],
+      errors: ["invalid_url", "invalid_header", "masked_value", "duplicate_endpoint", "quota"],
       async handle({ path: { projectId = "" }, body }) {
         const members = membersOf(body.text);
         const signingSecret = await updateAgent(pool, sealer, allowHttp, projectId, body.value, members);
