@@ -115,12 +115,28 @@ export const UpdateAgent = z
   .meta({ id: "UpdateAgent" });
 export type UpdateAgent = z.infer<typeof UpdateAgent>;
 
+const { headers: _headers, delivery: _delivery, ...webhookShape } = PostSessionWebhook.shape;
+
+/** The agent's webhook as it is answered: unlike one that is sent, it may have fields that a reader does not know. */
+export const AgentWebhook = z
+  .object({
+    ...webhookShape,
+    headers: z.array(z.object(EndpointHeader.shape)).optional().meta({
+      description: "Values are masked: four dots and at most the last 4 characters.",
+    }),
+    delivery: z
+      .object({ timeout: Timeout.optional(), retries: z.object(RetryPolicy.shape).optional() })
+      .optional(),
+  })
+  .meta({ id: "AgentWebhook" });
+export type AgentWebhook = z.infer<typeof AgentWebhook>;
+
 /** An agent as it is answered. Header values are masked; `events` is absent when none was given. */
 export const Agent = z
   .object({
     projectId: z.uuid(),
     ...keptShape,
-    postSessionWebhook: PostSessionWebhook.nullable(),
+    postSessionWebhook: AgentWebhook.nullable(),
     signingSecret: z.string().optional().meta({
       description: "Of a webhook that this request has made: answered here and never again.",
     }),

@@ -131,3 +131,7 @@ export type Report = z.infer<typeof Report>;
 
 /** At most so many reports in one POST `/reports`. Behaviour, section 6. */
 export const reportsMax = 1_000;
+
+/** Body of POST `/reports`. */
+export const Reports = z.array(Report).min(1).max(reportsMax).meta({ id: "Reports" });
+export type Reports = z.infer<typeof Reports>;

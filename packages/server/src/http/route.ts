@@ -41,7 +41,7 @@ export type Answer =
 
 /** A good answer of a route, for the API's description. */
 export interface DescribedAnswer {
-  readonly status: 200 | 201 | 202 | 204 | 206 | 302;
+  readonly status: 200 | 201 | 202 | 204 | 206 | 302 | 304;
   /** When it is answered, as a sentence. */
   readonly when: string;
   /** Schema of `data`, or of the whole body when it is bare. Without one: no JSON body. */
@@ -65,6 +65,8 @@ export interface Route {
   readonly body?: z.ZodType;
   /** A request without a body is taken for one with `{}`. */
   readonly bodyOptional?: true;
+  /** For the description: the body's schema when the route checks parts of it on its own. */
+  readonly bodyDescribed?: z.ZodType;
   readonly query?: z.ZodType;
   readonly answers?: readonly DescribedAnswer[];
   /** Refusals of its own, beside those that concern keys, projects, bodies and the server. */
@@ -80,6 +82,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly summary: string;
   readonly body?: Body;
   readonly bodyOptional?: true;
+  readonly bodyDescribed?: z.ZodType;
   readonly query?: Query;
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];
