@@ -1,7 +1,7 @@
 export * from "./agent.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
-export { examplePayload } from "./golden.ts";
+export { examplePayload, goldenExamples } from "./golden.ts";
 export * from "./health.ts";
 export * from "./ids.ts";
 export * from "./inspector.ts";
