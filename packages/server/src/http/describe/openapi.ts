@@ -34,6 +34,14 @@ interface OpenApiResponse {
   readonly content?: Content;
 }
 
+interface RequestBody {
+  readonly description?: string;
+  readonly required: true;
+  /** Parts of it are checked on their own, and a wrong one does not refuse the whole. */
+  readonly "x-checked-in-parts"?: true;
+  readonly content: Content;
+}
+
 export interface Operation {
   readonly operationId: string;
   readonly tags: readonly string[];
@@ -41,7 +49,7 @@ export interface Operation {
   readonly description?: string;
   readonly security: ReadonlyArray<Record<string, readonly string[]>>;
   readonly parameters?: readonly Parameter[];
-  readonly requestBody?: { readonly required: true; readonly content: Content };
+  readonly requestBody?: RequestBody;
   readonly responses: Record<string, OpenApiResponse>;
 }
 
@@ -113,12 +121,20 @@ function operationOf(route: Route, schemas: SchemaCollection): Operation {
     summary: route.summary,
     security: securityOf(route),
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(body === undefined
-      ? {}
-      : {
-          requestBody: { required: true, content: { "application/json": { schema: schemas.refer(body) } } },
-        }),
+    ...(body === undefined ? {} : { requestBody: bodyOf(route, schemas.refer(body)) }),
     responses: { ...answersOf(route, schemas), ...refusalResponses(route, schemas) },
+  };
+}
+
+function bodyOf({ bodyDescribed }: Route, schema: JsonSchema): RequestBody {
+  const inParts = {
+    description: "Its parts are checked one by one: a wrong one is answered on its own.",
+    "x-checked-in-parts": true,
+  } as const;
+  return {
+    ...(bodyDescribed === undefined ? {} : inParts),
+    required: true,
+    content: { "application/json": { schema } },
   };
 }
 
