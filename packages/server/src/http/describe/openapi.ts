@@ -68,7 +68,7 @@ export interface OpenApiDocument {
   };
 }
 
-const eventsTag: Tag = { name: "Events", description: "What Sendoff POSTs to the endpoints." };
+const webhooksTag: Tag = { name: "Webhooks", description: "What Sendoff POSTs to the endpoints." };
 
 /** The description of the API that the routes make, and of the webhooks that it sends. */
 export function openApiDocument(routes: readonly Route[], version: string): OpenApiDocument {
@@ -84,7 +84,7 @@ export function openApiDocument(routes: readonly Route[], version: string): Open
   for (const { route, path, operation } of operations) {
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: withExamples(operation, named) };
   }
-  const tags = new Map([...routes.map(tagOf), eventsTag].map((tag) => [tag.name, tag]));
+  const tags = new Map([...routes.map(tagOf), webhooksTag].map((tag) => [tag.name, tag]));
   return {
     openapi: "3.1.1",
     info: {
@@ -262,7 +262,7 @@ function webhooksOf(schemas: SchemaCollection): OpenApiDocument["webhooks"] {
       const named = Object.entries(examples).map(([example, value]) => [example, { value }] as const);
       const post: Operation = {
         operationId: `on${name.replace(/(^|\.)(\w)/g, (_, _dot, letter: string) => letter.toUpperCase())}`,
-        tags: [eventsTag.name],
+        tags: [webhooksTag.name],
         summary: trigger,
         description: "Answer 2xx within the endpoint's timeout. Deduplicate on sessionId and event.",
         security: [],

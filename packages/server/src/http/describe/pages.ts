@@ -67,8 +67,8 @@ function pageText(
 <body>
 <a class="skip" href="#content">To the content</a>
 <header><nav aria-label="Pages"><ul>
-<li><a href="${home}">Overview</a></li>
-${links.map(({ name, page }) => html`<li><a href="${up}${page}">${name}</a></li>\n`)}
+<li>${pageLink(home, "Overview", up !== "")}</li>
+${links.map(({ name, page }) => html`<li>${pageLink(up + page, name, name === title)}</li>\n`)}
 </ul></nav></header>
 <main id="content">
 <h1>${title}</h1>
@@ -80,6 +80,9 @@ ${content}
 </html>
 `.toString();
 }
+
+const pageLink = (href: string, name: string, isThis: boolean): Html =>
+  isThis ? html`<a href="${href}" aria-current="page">${name}</a>` : html`<a href="${href}">${name}</a>`;
 
 type Group = {
   readonly name: string;
@@ -119,11 +122,11 @@ function operationSection({ method, path, operation }: PlacedOperation, named: N
 <h2 id="${operationId}"><code><span class="method">${method}</span> ${path}</code></h2>
 <p>${summary}</p>
 <p class="dim">Key: ${keysOf(operation)}. Name: <code>${operationId}</code>.</p>
-${parameters.length === 0 ? "" : html`<h3>Parameters</h3>${parameterTable(parameters, named)}`}
+${parameters.length === 0 ? "" : html`<h3>Parameters</h3>${parameterTable(`Parameters of ${operationId}`, parameters, named)}`}
 ${
   requestBody === undefined
     ? ""
-    : html`<h3>Body</h3>${Object.values(requestBody.content).map((media) => bodyPart(media, "body", named))}`
+    : html`<h3>Body</h3>${Object.values(requestBody.content).map((media) => bodyPart(media, `the body of ${operationId}`, named))}`
 }
 ${good.map(
   ([status, { description, content = {} }]) => html`<h3>${status}</h3><p>${description}</p>
@@ -155,12 +158,12 @@ function table(label: string, heads: readonly string[], rows: Html): Html {
 <tbody>${rows}</tbody></table></div>`;
 }
 
-function parameterTable(parameters: readonly Parameter[], named: Named): Html {
+function parameterTable(label: string, parameters: readonly Parameter[], named: Named): Html {
   const rows = parameters.map(
     ({ name, in: place, required, description = "", schema }) => html`<tr><td><code>${name}</code></td>
 <td>${place}${required ? "" : ", optional"}</td><td>${typeOf(schema, named)}</td><td>${description || String(resolved(schema, named).description ?? "")}</td></tr>`,
   );
-  return table("Parameters", ["name", "where", "type", "what"], html`${rows}`);
+  return table(label, ["name", "where", "type", "what"], html`${rows}`);
 }
 
 function bodyPart({ schema, example, examples }: MediaType, label: string, named: Named): Html {
@@ -184,7 +187,7 @@ function eventSections(document: OpenApiDocument, named: Named): Html {
 <code>session.finalized</code> comes last; <code>recording.ready</code> comes at any time. Branch on <code>event</code>,
 ignore events that you do not know, and deduplicate on <code>sessionId</code> and <code>event</code>.</p>
 <h2>Headers</h2>
-${parameterTable(headers, named)}
+${parameterTable("Headers", headers, named)}
 ${events.map(
   ([name, { post }]) => html`<section aria-labelledby="${name}"><h2 id="${name}"><code>${name}</code></h2>
 <p>${post.summary}</p><p>${post.description ?? ""}</p>
