@@ -20,7 +20,17 @@ const charactersMax = 60;
 const silent = ["description", "examples", "default", "deprecated", "title", "$schema", "id"];
 const understood = [
   ...["$ref", "const", "enum", "anyOf", "oneOf", "type", "properties", "required", "additionalProperties"],
-  ...["propertyNames", "items", "minItems", "maxItems", "pattern", "format", "minLength", "maxLength"],
+  ...[
+    "propertyNames",
+    "items",
+    "prefixItems",
+    "minItems",
+    "maxItems",
+    "pattern",
+    "format",
+    "minLength",
+    "maxLength",
+  ],
   ...["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "not", ...silent],
 ];
 
@@ -48,6 +58,9 @@ function valuesOfType(type: string, schema: Schema, source: Source, name: string
     case "object":
       return objects(schema, source);
     case "array": {
+      if (Array.isArray(schema.prefixItems)) {
+        return fc.tuple(...schema.prefixItems.map((item: Schema) => valuesOf(item, source, name)));
+      }
       const minLength = Number(schema.minItems ?? 0);
       const maxLength = Math.max(minLength, Math.min(Number(schema.maxItems ?? itemsMax), itemsMax));
       return fc.array(valuesOf((schema.items ?? {}) as Schema, source, name), { minLength, maxLength });

@@ -9,7 +9,7 @@ import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import formats from "ajv-formats";
 import fc from "fast-check";
 import { Pool } from "undici";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Schema, Source } from "../../../test/json-schema-arbitrary.ts";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
@@ -32,6 +32,8 @@ let server: TestServer;
 let sink: Sink;
 let client: Pool;
 let strangerKey: string;
+/** Sessions that were made beside those of the calls. */
+let sessions = 0;
 /** Grows with what is answered: ids and cursors of things that are there. */
 const known = new Map<string, string[]>();
 /** How often each status and code came, for the line at the end. */
@@ -54,23 +56,25 @@ beforeAll(async () => {
   for (const sessionId of ["s-1", "s-2", "s-3"]) know("sessionId", sessionId);
   for (const name of ["call-ended.json", "api-session.json"]) know("file", name);
   for (const name of ["agent", "errors"]) know("page", name);
-  await haveAttempts();
 });
+beforeEach(() => haveAttempts());
 afterAll(async () => {
   await client.close();
   await server.stop();
   await sink.close();
 });
 
-/** A session that is finalized and delivered, so that there are attempts to ask for. */
+/** A webhook, whatever the calls before made of it, and a session that was delivered to it: something to ask for. */
 async function haveAttempts(): Promise<void> {
+  sessions += 1;
+  const sessionId = `delivered-${sessions}`;
   const project = `/v1/projects/${server.projectId}`;
   const webhook = { url: sink.url, events: ["session.ended", "session.finalized"] };
   await server.api("PATCH", `${project}/agent`, { postSessionWebhook: webhook });
   const facts = { channel: "text", currentNodeId: "bye", messagesCount: 2, extractedVariables: {} };
-  await server.api("POST", `${project}/sessions/s-0/conversation-ended`, facts);
+  await server.api("POST", `${project}/sessions/${sessionId}/conversation-ended`, facts);
   await until("both attempts are logged", async () => {
-    const logs = await server.api("GET", `${project}/webhook-logs`);
+    const logs = await server.api("GET", `${project}/webhook-logs?sessionId=${sessionId}`);
     learn(logs.body);
     return logs.body.data.length === 2;
   });

@@ -22,6 +22,8 @@ export function sampleOf(given: JsonSchema, named: Record<string, JsonSchema>, d
     case "object":
       return objectSample(schema, named, depth);
     case "array": {
+      const parts = schema.prefixItems as JsonSchema[] | undefined;
+      if (parts !== undefined) return parts.map((part) => sampleOf(part, named, depth + 1) ?? null);
       const item = sampleOf((schema.items ?? {}) as JsonSchema, named, depth + 1);
       return item === undefined ? [] : [item];
     }
