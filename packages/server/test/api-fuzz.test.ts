@@ -18,7 +18,7 @@ import type { OpenApiDocument, Operation } from "../src/http/describe/openapi.ts
 import { type ApiCall, callsOf, type Keys, type Target } from "./api-calls.ts";
 
 const seed = Number(process.env.FUZZ_SEED ?? 1);
-const numRuns = Number(process.env.FUZZ_RUNS ?? 120);
+const numRuns = Number(process.env.FUZZ_RUNS ?? 100);
 
 // The committed document, so that each operation is a test; openapi.test.ts holds it against the served one.
 const document = JSON.parse(

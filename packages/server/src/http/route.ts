@@ -65,12 +65,12 @@ export interface Route {
   readonly body?: z.ZodType;
   /** A request without a body is taken for one with `{}`. */
   readonly bodyOptional?: true;
-  /** For the description: the body's schema when the route checks parts of it on its own. */
-  readonly bodyDescribed?: z.ZodType;
   readonly query?: z.ZodType;
   readonly answers?: readonly DescribedAnswer[];
   /** Refusals of its own, beside those that concern keys, projects, bodies and the server. */
   readonly errors?: readonly ErrorCode[];
+  /** For the description: the body's schema when the route checks parts of it on its own. */
+  readonly bodyDescribed?: z.ZodType;
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -82,10 +82,10 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly summary: string;
   readonly body?: Body;
   readonly bodyOptional?: true;
-  readonly bodyDescribed?: z.ZodType;
   readonly query?: Query;
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];
+  readonly bodyDescribed?: z.ZodType;
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;

@@ -72,6 +72,8 @@ export function typeOf(given: JsonSchema, named: Named): string {
   if (forms.length > 0) return [...new Set(forms.map((form) => typeOf(form, named)))].join(" or ");
   if (schema.type === undefined) return "any JSON";
   const type = [schema.type].flat().join(" or ");
+  const parts = schema.prefixItems as JsonSchema[] | undefined;
+  if (parts !== undefined) return `array of ${parts.map((part) => typeOf(part, named)).join(" and then ")}`;
   if (type === "array")
     return `array of ${typeOf((schema.items ?? {}) as JsonSchema, named)}${bounds(schema)}`;
   const name = nameOf(given);
