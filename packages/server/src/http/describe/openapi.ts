@@ -36,7 +36,7 @@ interface OpenApiResponse {
 
 interface RequestBody {
   readonly description?: string;
-  readonly required: true;
+  readonly required: boolean;
   /** Parts of it are checked on their own, and a wrong one does not refuse the whole. */
   readonly "x-checked-in-parts"?: true;
   readonly content: Content;
@@ -126,14 +126,14 @@ function operationOf(route: Route, schemas: SchemaCollection): Operation {
   };
 }
 
-function bodyOf({ bodyDescribed }: Route, schema: JsonSchema): RequestBody {
+function bodyOf({ bodyDescribed, bodyOptional }: Route, schema: JsonSchema): RequestBody {
   const inParts = {
     description: "Its parts are checked one by one: a wrong one is answered on its own.",
     "x-checked-in-parts": true,
   } as const;
   return {
     ...(bodyDescribed === undefined ? {} : inParts),
-    required: true,
+    required: bodyOptional !== true,
     content: { "application/json": { schema } },
   };
 }
