@@ -73,10 +73,10 @@ async function haveAttempts(): Promise<void> {
   await server.api("PATCH", `${project}/agent`, { postSessionWebhook: webhook });
   const facts = { channel: "text", currentNodeId: "bye", messagesCount: 2, extractedVariables: {} };
   await server.api("POST", `${project}/sessions/${sessionId}/conversation-ended`, facts);
-  await until("both attempts are logged", async () => {
+  await until("its attempts are logged", async () => {
     const logs = await server.api("GET", `${project}/webhook-logs?sessionId=${sessionId}`);
     learn(logs.body);
-    return logs.body.data.length === 2;
+    return logs.body.data.length >= 2;
   });
 }
 

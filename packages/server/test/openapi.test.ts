@@ -153,11 +153,11 @@ describe("/openapi.json", () => {
 
 describe("/asyncapi.json", () => {
   test("it is AsyncAPI 3.0 as the schema of AsyncAPI has it", async () => {
+    const asyncApi = await getAsyncApi();
     const require = createRequire(import.meta.url);
     const ajv = new Ajv({ strict: false, logger: false });
     formats.default(ajv);
     const validate = ajv.compile(require("@asyncapi/specs/schemas/3.0.0-without-$id.json"));
-    const asyncApi = await getAsyncApi();
     expect(validate(asyncApi), ajv.errorsText(validate.errors)).toBe(true);
     expect(Object.keys(asyncApi.components.messages)).toEqual([...eventNames]);
     expect(validate({ ...asyncApi, operations: { receiveEvent: { action: "get" } } })).toBe(false);
