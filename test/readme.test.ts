@@ -20,6 +20,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../packages/server/src/config.ts";
 import type { Route } from "../packages/server/src/http/route.ts";
 import { agentRoutes } from "../packages/server/src/http/routes/agent.ts";
+import { describeRoutes } from "../packages/server/src/http/routes/describe.ts";
 import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
 import { inspectRoutes } from "../packages/server/src/http/routes/inspect.ts";
 import { projectWebhookRoutes } from "../packages/server/src/http/routes/project-webhooks.ts";
@@ -268,9 +269,10 @@ describe("docs/api.md", () => {
       ...recordingRoutes(none, ""),
       ...inspectRoutes(none),
       ...healthRoutes(none, none, none),
+      ...describeRoutes([], ""),
     ];
     const files = readdirSync(join(root, "packages/server/src/http/routes"));
-    expect(files.length, "a file of routes is missing in this test").toBe(11);
+    expect(files.length, "a file of routes is missing in this test").toBe(12);
     const described = [...api.matchAll(/^### `([A-Z]+ \/\S+)`$/gm)].map((match) => match[1]);
     expect(described.toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
   });

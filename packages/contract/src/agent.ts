@@ -4,7 +4,17 @@ import { Timestamp } from "./ids.ts";
 
 /** One header that is sent along with each attempt. Source: seed, "Configure". */
 export const EndpointHeader = z
-  .strictObject({ key: z.string().min(1).max(128), value: z.string().max(4_096) })
+  .strictObject({
+    key: z
+      .string()
+      .min(1)
+      .max(128)
+      .meta({ examples: ["X-Route"] }),
+    value: z
+      .string()
+      .max(4_096)
+      .meta({ examples: ["clinic"] }),
+  })
   .meta({ id: "EndpointHeader" });
 export type EndpointHeader = z.infer<typeof EndpointHeader>;
 
@@ -14,7 +24,7 @@ const durationPattern = /^(\d{1,9})(ms|s|m|h|d)$/;
 export const Duration = z
   .string()
   .regex(durationPattern, { error: 'expected a whole number and a unit, such as "10s" (ms, s, m, h, d)' })
-  .meta({ id: "Duration" });
+  .meta({ id: "Duration", examples: ["10s"] });
 
 const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -51,6 +61,7 @@ export const RetryPolicy = z
     }),
     window: durationWithin(retryBounds.windowMinMs, retryBounds.windowMaxMs, "expected from 1s to 7d").meta({
       description: "How long after the first attempt another one may still begin.",
+      examples: ["24h"],
     }),
   })
   .meta({ id: "RetryPolicy" });
@@ -71,7 +82,14 @@ export const urlBytesMax = 2_048;
  */
 export const PostSessionWebhook = z
   .strictObject({
-    url: z.string().min(1).max(urlBytesMax),
+    url: z
+      .string()
+      .min(1)
+      .max(urlBytesMax)
+      .meta({
+        description: "Where the events are POSTed to.",
+        examples: ["https://hooks.example.com/sendoff"],
+      }),
     headers: z.array(EndpointHeader).max(20).optional(),
     events: eventList(AgentEvent).optional(),
     delivery: DeliveryPolicy.optional(),
@@ -79,7 +97,7 @@ export const PostSessionWebhook = z
   .meta({ id: "PostSessionWebhook" });
 export type PostSessionWebhook = z.infer<typeof PostSessionWebhook>;
 
-const kept = z.unknown().optional();
+const kept = z.unknown().optional().meta({ description: "Kept and answered as given." });
 
 /**
  * Fields of an agent that mean nothing to Sendoff and are kept and returned as given, so that existing clients can
@@ -115,12 +133,28 @@ export const UpdateAgent = z
   .meta({ id: "UpdateAgent" });
 export type UpdateAgent = z.infer<typeof UpdateAgent>;
 
+const { headers: _headers, delivery: _delivery, ...webhookShape } = PostSessionWebhook.shape;
+
+/** The agent's webhook as it is answered: unlike one that is sent, it may have fields that a reader does not know. */
+export const AgentWebhook = z
+  .object({
+    ...webhookShape,
+    headers: z.array(z.object(EndpointHeader.shape)).optional().meta({
+      description: "Values are masked: four dots and at most the last 4 characters.",
+    }),
+    delivery: z
+      .object({ timeout: Timeout.optional(), retries: z.object(RetryPolicy.shape).optional() })
+      .optional(),
+  })
+  .meta({ id: "AgentWebhook" });
+export type AgentWebhook = z.infer<typeof AgentWebhook>;
+
 /** An agent as it is answered. Header values are masked; `events` is absent when none was given. */
 export const Agent = z
   .object({
     projectId: z.uuid(),
     ...keptShape,
-    postSessionWebhook: PostSessionWebhook.nullable(),
+    postSessionWebhook: AgentWebhook.nullable(),
     signingSecret: z.string().optional().meta({
       description: "Of a webhook that this request has made: answered here and never again.",
     }),

@@ -1,12 +1,14 @@
 export * from "./agent.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
-export { examplePayload } from "./golden.ts";
+export { examplePayload, goldenExamples } from "./golden.ts";
+export * from "./health.ts";
 export * from "./ids.ts";
 export * from "./inspector.ts";
 export * from "./payloads.ts";
 export * from "./project-webhooks.ts";
 export * from "./projects.ts";
+export * from "./recordings.ts";
 export * from "./reports.ts";
 export * from "./resends.ts";
 export * from "./schemas.ts";

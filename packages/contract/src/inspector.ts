@@ -12,6 +12,10 @@ export const InspectedRequest = z
   .meta({ id: "InspectedRequest" });
 export type InspectedRequest = z.infer<typeof InspectedRequest>;
 
+/** What the built-in inspector endpoint answers to a webhook. */
+export const Received = z.object({ status: z.literal("ok") }).meta({ id: "Received" });
+export type Received = z.infer<typeof Received>;
+
 /** Query of GET `/inspect/{token}`: the requests after a cursor, oldest first. */
 export const InspectorQuery = z
   .strictObject({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { PostSessionWebhook, urlBytesMax } from "./agent.ts";
+import { AgentWebhook, PostSessionWebhook, urlBytesMax } from "./agent.ts";
 import { eventList, eventNames } from "./events.ts";
 import { Timestamp } from "./ids.ts";
 
@@ -9,18 +9,20 @@ const ProjectEvent = z.enum(eventNames).meta({ id: "ProjectEvent" });
 /** Most endpoints of a project, the agent's webhook included. Hostile cases, U47. */
 export const endpointsPerProjectMax = 50;
 
+const events = eventList(ProjectEvent).optional();
+
 /**
  * Body of POST `/project/{projectId}/webhooks`. Its fields are those of the agent's webhook; `events` may have
  * `session.started` besides, and omitted means `["session.ended"]`. Behaviour, section 6.
  */
-export const CreateProjectWebhook = PostSessionWebhook.extend({
-  events: eventList(ProjectEvent).optional(),
-}).meta({ id: "CreateProjectWebhook" });
+export const CreateProjectWebhook = PostSessionWebhook.extend({ events }).meta({
+  id: "CreateProjectWebhook",
+});
 export type CreateProjectWebhook = z.infer<typeof CreateProjectWebhook>;
 
 /** A project webhook as it is answered. Header values are masked; `events` is absent when none was given. */
 export const ProjectWebhook = z
-  .object({ id: z.uuid(), ...CreateProjectWebhook.shape, createdAt: Timestamp })
+  .object({ id: z.uuid(), ...AgentWebhook.shape, events, createdAt: Timestamp })
   .meta({ id: "ProjectWebhook" });
 export type ProjectWebhook = z.infer<typeof ProjectWebhook>;
 

@@ -10,10 +10,16 @@ export const NodeId = z
   .min(1)
   .max(512)
   .refine(isPlainText, plainTextError)
-  .meta({ id: "NodeId", description: "A node of the agent's pathway, 1 to 512 characters." });
+  .meta({
+    id: "NodeId",
+    description: "A node of the agent's pathway, 1 to 512 characters.",
+    examples: ["ask_intention"],
+  });
 
 const variablesDoc = "An object of at most 256 KiB. Values come out in the payload as they came in.";
-export const Variables = z.looseObject({}).meta({ description: variablesDoc });
+export const Variables = z
+  .looseObject({})
+  .meta({ description: variablesDoc, examples: [{ name: "Nancy", intention: "book a demo" }] });
 
 const EndedAt = Timestamp.meta({ description: "When it happened by the runtime's clock. Default: now." });
 const MessagesCount = z.int().nonnegative();
@@ -74,7 +80,10 @@ const recordingStored = {
     .string()
     .min(1)
     .max(1_024)
-    .meta({ description: "Key of the audio in the object store: projects/{projectId}/..." }),
+    .meta({
+      description: "Key of the audio in the object store: projects/{projectId}/...",
+      examples: ["projects/8f3e2c91-4a7b-4d6e-a23c-9b1f5e8d4c20/sessions/call-1/audio.ogg"],
+    }),
 };
 
 /** `busy` and `invalidNumber` carry no traffic, so a duration with them is a mistake of the reporter. */
@@ -131,3 +140,7 @@ export type Report = z.infer<typeof Report>;
 
 /** At most so many reports in one POST `/reports`. Behaviour, section 6. */
 export const reportsMax = 1_000;
+
+/** Body of POST `/reports`. */
+export const Reports = z.array(Report).min(1).max(reportsMax).meta({ id: "Reports" });
+export type Reports = z.infer<typeof Reports>;

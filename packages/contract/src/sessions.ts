@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ErrorBody } from "./errors.ts";
 import { CallStatus, Channel, eventNames } from "./events.ts";
 import { isPlainText, ProjectId, plainTextError, SessionId, Timestamp } from "./ids.ts";
 import { Variables } from "./reports.ts";
@@ -82,6 +83,21 @@ export const ReportAnswer = z
   .meta({ id: "ReportAnswer" });
 export type ReportAnswer = z.infer<typeof ReportAnswer>;
 
+/** The answer to POST `.../sessions`. */
+export const CreatedSession = Session.extend({
+  duplicate: z.boolean().meta({ description: "true: there was the same session already." }),
+}).meta({ id: "CreatedSession" });
+export type CreatedSession = z.infer<typeof CreatedSession>;
+
+/** The answer to one item of POST `/reports`: what the report would have been answered alone. */
+export const ReportItemAnswer = z
+  .union([
+    z.object({ status: z.literal(200), data: ReportAnswer }),
+    ErrorBody.extend({ status: z.int().min(400) }),
+  ])
+  .meta({ id: "ReportItemAnswer" });
+export type ReportItemAnswer = z.infer<typeof ReportItemAnswer>;
+
 /** One report of a session's timeline. */
 export const TimelineReport = z.object({
   type: z.enum(["created", "conversation-ended", "call-ended", "recording-processed"]),
@@ -124,6 +140,19 @@ export type Timeline = z.infer<typeof Timeline>;
 /** A session with its timeline. */
 export const SessionDetail = Session.extend({ timeline: Timeline }).meta({ id: "SessionDetail" });
 export type SessionDetail = z.infer<typeof SessionDetail>;
+
+/** A page of GET `.../sessions`. */
+export const SessionsPage = z
+  .object({
+    data: z.array(Session),
+    nextCursor: z.string().nullable(),
+    pagination: z
+      .object({ page: z.int(), totalPages: z.int(), total: z.int() })
+      .optional()
+      .meta({ description: "Only when page or pageSize was given." }),
+  })
+  .meta({ id: "SessionsPage" });
+export type SessionsPage = z.infer<typeof SessionsPage>;
 
 /** Filters of GET `.../sessions`. `page` and `pageSize` are for existing clients; else `cursor` and `limit`. */
 export const SessionsQuery = z

@@ -16,6 +16,7 @@ import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
+import { describeRoutes } from "./http/routes/describe.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
@@ -300,7 +301,7 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
   const { pool, sealer, config } = ground;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
   if (role === "worker") return health;
-  return [
+  const routes = [
     ...projectRoutes(pool),
     ...agentRoutes(pool, sealer, config.allowHttp),
     ...projectWebhookRoutes(pool, sealer, config.allowHttp, ground.metrics, ground.log),
@@ -313,6 +314,7 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
     ...inspectRoutes(pool),
     ...health,
   ];
+  return [...routes, ...describeRoutes(routes, version)];
 }
 
 function tellReport(

@@ -309,6 +309,6 @@ describe("reconcile", () => {
     const answer = await server.api("POST", url("/reconcile"), {
       ...{ from: anHourAgo(), to: inAnHour(), held: [], cursor: "x" },
     });
-    expect([answer.status, answer.body.error.code]).toEqual([422, "invalid_query"]);
+    expect([answer.status, answer.body.error.code]).toEqual([422, "invalid_body"]);
   });
 });

@@ -187,6 +187,16 @@ describe("paths", () => {
     expect(answer.headers.get("allow")?.split(", ").sort()).toEqual(allowed);
   });
 
+  test.each([
+    ["OPTIONS", "OPTIONS *"],
+    ["CONNECT", "CONNECT example.com:443"],
+  ])("P14: %s of no path is 405 with every method in Allow", async (method, line) => {
+    const request = `${line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`;
+    const answer = await sendRaw(server.apiUrl, request);
+    expectRefused(answer, "method_not_allowed", method);
+    expect(answer.headers.get("allow")).toBe("GET, HEAD, POST, PUT, PATCH, DELETE");
+  });
+
   test("TRACE is 405 and gives nothing back of what was sent", async () => {
     const request = `TRACE ${project()}/agent HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-secret: abc\r\n\r\n`;
     const answer = await sendRaw(server.apiUrl, request);

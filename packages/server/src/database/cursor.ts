@@ -9,9 +9,14 @@ export function encodeCursor(parts: readonly (string | number)[]): string {
  * The parts of a cursor.
  *
  * @param shapes what each part must look like.
+ * @param code says where the cursor stood.
  * @throws Refusal when it is not one that Sendoff gave.
  */
-export function decodeCursor(cursor: string, shapes: readonly RegExp[]): string[] {
+export function decodeCursor(
+  cursor: string,
+  shapes: readonly RegExp[],
+  code: "invalid_query" | "invalid_body" = "invalid_query",
+): string[] {
   let parts: unknown;
   try {
     parts = JSON.parse(Buffer.from(cursor, "base64url").toString());
@@ -23,13 +28,9 @@ export function decodeCursor(cursor: string, shapes: readonly RegExp[]): string[
     parts.length === shapes.length &&
     shapes.every((shape, index) => shape.test(String(parts[index])));
   if (!fits) {
-    throw new Refusal(
-      "invalid_query",
-      "The cursor is not one that Sendoff gave; take nextCursor of the page before.",
-      {
-        details: [{ path: "cursor", message: "expected a nextCursor" }],
-      },
-    );
+    throw new Refusal(code, "The cursor is not one that Sendoff gave; take nextCursor of the page before.", {
+      details: [{ path: "cursor", message: "expected a nextCursor" }],
+    });
   }
   return (parts as unknown[]).map(String);
 }

@@ -1,5 +1,7 @@
-import type { Server } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
+import type { Duplex } from "node:stream";
 import { serve } from "@hono/node-server";
+import type { ErrorBody } from "@sendoff/contract";
 
 /** What a client may take of this process. Hostile cases, parameters. */
 export interface ConnectionLimits {
@@ -32,6 +34,7 @@ export function listenHttp(
   return new Promise((resolve, reject) => {
     const server = serve(
       {
+        createServer: createRefusingServer as typeof createServer,
         fetch: answer as never,
         hostname: host,
         port,
@@ -45,7 +48,49 @@ export function listenHttp(
     ) as Server;
     server.maxConnections = limits.connectionsMax;
     server.once("error", reject);
+    // Without a listener of its own a CONNECT would be cut without an answer.
+    server.on("connect", (_request, socket) => refuseTunnel(socket));
   });
+}
+
+/** Every method that some route has, for requests that are about no path. */
+const allow = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
+function methodRefused(method: string): string {
+  const body: ErrorBody = {
+    error: {
+      code: "method_not_allowed",
+      message: `${method} is not for this server; expected one of ${allow} and a path.`,
+      details: [],
+    },
+  };
+  return JSON.stringify(body);
+}
+
+const refusedHeaders = (body: string): Record<string, string | number> => ({
+  allow,
+  "content-type": "application/json",
+  "cache-control": "no-store",
+  "content-length": Buffer.byteLength(body),
+});
+
+/** `OPTIONS *` asks about the server, not about a path: no URL can be made of it, so it never gets to the routes. */
+function createRefusingServer(options: ServerOptions, listener: RequestListener): Server {
+  return createServer(options, (request, response) => {
+    if (request.method !== "OPTIONS" || request.url !== "*") return listener(request, response);
+    const body = methodRefused("OPTIONS *");
+    response.writeHead(405, refusedHeaders(body)).end(body);
+  });
+}
+
+function refuseTunnel(socket: Duplex): void {
+  // One who has gone needs no answer.
+  socket.on("error", () => socket.destroy());
+  const body = methodRefused("CONNECT");
+  const headers = Object.entries({ ...refusedHeaders(body), connection: "close" });
+  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  // Destroyed, for the other side may never close its half.
+  socket.end(`HTTP/1.1 405 Method Not Allowed\r\n${head}\r\n${body}`, () => socket.destroy());
 }
 
 /** Takes no more connections and waits until the requests under way are answered. */

@@ -41,7 +41,7 @@ export type Answer =
 
 /** A good answer of a route, for the API's description. */
 export interface DescribedAnswer {
-  readonly status: 200 | 201 | 202 | 204 | 206 | 302;
+  readonly status: 200 | 201 | 202 | 204 | 206 | 302 | 304;
   /** When it is answered, as a sentence. */
   readonly when: string;
   /** Schema of `data`, or of the whole body when it is bare. Without one: no JSON body. */
@@ -69,6 +69,8 @@ export interface Route {
   readonly answers?: readonly DescribedAnswer[];
   /** Refusals of its own, beside those that concern keys, projects, bodies and the server. */
   readonly errors?: readonly ErrorCode[];
+  /** For the description: the body's schema when the route checks parts of it on its own. */
+  readonly bodyDescribed?: z.ZodType;
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -83,6 +85,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly query?: Query;
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];
+  readonly bodyDescribed?: z.ZodType;
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;

@@ -1,8 +1,7 @@
 import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
-import { blockedAgain } from "./lane.ts";
-import { blockedAgain } from "./append.ts";
 import { content, contentJoins } from "./content.ts";
+import { blockedAgain } from "./lane.ts";
 
 /** Retries that an endpoint has opted in to. */
 export interface RetryTerms {

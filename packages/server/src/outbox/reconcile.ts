@@ -76,7 +76,9 @@ export async function reconcile(
   question: Reconcile,
 ): Promise<{ missing: MissingEvent[]; nextCursor: string | null }> {
   const [place, id] =
-    question.cursor === undefined ? ["-1", "0"] : decodeCursor(question.cursor, [/^\d{1,16}$/, /^\d{1,18}$/]);
+    question.cursor === undefined
+      ? ["-1", "0"]
+      : decodeCursor(question.cursor, [/^\d{1,16}$/, /^\d{1,18}$/], "invalid_body");
   const { rows } = await pool.query<Row>(missingSql, [
     projectId,
     question.from,

@@ -1,3 +1,4 @@
+import { Alive, Ready } from "@sendoff/contract";
 import type pg from "pg";
 import { isMigrated } from "../../database/migrate.ts";
 import { isUnavailable } from "../../database/pool.ts";
@@ -14,6 +15,7 @@ export function healthRoutes(pool: pg.Pool, metrics: Metrics, isDraining: () => 
       path: "/healthz",
       access: "open",
       summary: "Liveness: this process answers.",
+      answers: [{ status: 200, when: "It does.", data: Alive }],
       handle: () => ({ status: 200, data: { status: "alive" } }),
     }),
     route({
@@ -21,6 +23,8 @@ export function healthRoutes(pool: pg.Pool, metrics: Metrics, isDraining: () => 
       path: "/readyz",
       access: "open",
       summary: "Readiness: PostgreSQL answers, its tables are of this version, nothing is shutting down.",
+      answers: [{ status: 200, when: "All of this is so.", data: Ready }],
+      errors: ["draining"],
       async handle() {
         if (isDraining()) throw new Refusal("draining", "This process is shutting down.");
         try {
@@ -39,6 +43,7 @@ export function healthRoutes(pool: pg.Pool, metrics: Metrics, isDraining: () => 
       path: "/metrics",
       access: "open",
       summary: "Counters of this process and the age of the queue, for Prometheus.",
+      answers: [{ status: 200, when: "Prometheus text.", mediaType: "text/plain" }],
       async handle() {
         const { pending, oldestDueSeconds } = await readBacklog(pool);
         metrics.pending.set(pending);

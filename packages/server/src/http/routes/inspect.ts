@@ -1,5 +1,5 @@
 import type { HttpBindings } from "@hono/node-server";
-import { type InspectedRequest, InspectorQuery } from "@sendoff/contract";
+import { InspectedRequest, InspectorQuery, Received } from "@sendoff/contract";
 import type { Context } from "hono";
 import { html } from "hono/html";
 import type pg from "pg";
@@ -25,6 +25,8 @@ export function inspectRoutes(pool: pg.Pool): Route[] {
       path,
       access: "open",
       summary: "The built-in receiver: keeps what arrives.",
+      answers: [{ status: 200, when: "It is kept.", data: Received, bare: true }],
+      errors: ["inspector_not_found", "body_too_large"],
       async handle({ path: { token }, context }) {
         const inspectorId = await inspectorOf(token);
         const { incoming } = (context as Context<{ Bindings: HttpBindings }>).env;
@@ -41,6 +43,11 @@ export function inspectRoutes(pool: pg.Pool): Route[] {
       access: "open",
       summary: "What arrived: JSON after a cursor, oldest first; for a browser a page with the latest.",
       query: InspectorQuery,
+      answers: [
+        { status: 200, when: "What arrived, oldest first.", data: InspectedRequest, list: true },
+        { status: 200, when: "A page, for Accept: text/html.", mediaType: "text/html" },
+      ],
+      errors: ["inspector_not_found"],
       async handle({ path: { token }, context, query }) {
         const inspectorId = await inspectorOf(token);
         if (context.req.header("accept")?.includes("text/html")) {

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { RecordingQuery } from "@sendoff/contract";
 import type { RecordingLinks } from "../../recordings/links.ts";
 import { isSampleKey, sampleAudio } from "../../recordings/sample.ts";
 import { Refusal } from "../../refusal.ts";
@@ -30,9 +31,11 @@ export function recordingRoutes(links: RecordingLinks, folder: string): Route[] 
       // The signature in the link is what gives access.
       access: "open",
       summary: "The audio of a call, by the short-lived link of a recording.ready.",
-      async handle({ path: { objectKey = "" }, context }) {
-        const { expires = "", signature = "" } = context.req.query();
-        const reason = links.refuse(objectKey, expires, signature);
+      query: RecordingQuery,
+      answers: [{ status: 200, when: "The audio.", mediaType: "application/octet-stream" }],
+      errors: ["recording_link_invalid", "recording_not_found"],
+      async handle({ path: { objectKey = "" }, query }) {
+        const reason = links.refuse(objectKey, query.expires, query.signature);
         if (reason !== null) {
           throw new Refusal(
             "recording_link_invalid",

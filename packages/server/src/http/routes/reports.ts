@@ -6,8 +6,10 @@ import {
   type ErrorBody,
   type RecordingProcessed,
   RecordingProcessed as RecordingProcessedBody,
-  type ReportAnswer,
+  ReportAnswer,
   Report as ReportItem,
+  ReportItemAnswer,
+  Reports,
   reportsMax,
 } from "@sendoff/contract";
 import { z } from "zod";
@@ -105,6 +107,11 @@ function itemError(log: Logger, error: unknown): ItemAnswer {
   };
 }
 
+/** Refusals of every report: what is known forbids it, or it cannot be taken now. */
+export const reportErrors = ["channel_conflict", "report_contradicts", "overloaded", "draining"] as const;
+
+const answers = [{ status: 200, when: "It is committed, or was already.", data: ReportAnswer }] as const;
+
 export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
   const ofSession = "/v1/projects/{projectId}/sessions/{sessionId}";
   const take = async (projectId = "", sessionId = "", report: Report) => ({
@@ -126,6 +133,8 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       access: "project",
       summary: "The conversation has ended: emits session.ended.",
       body: ConversationEndedBody,
+      answers,
+      errors: [...reportErrors, "variables_too_large"],
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, conversationReport(body.value, body.text)),
     }),
@@ -135,6 +144,8 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       access: "project",
       summary: "The call has ended: emits call.ended. Calls only.",
       body: CallEndedBody,
+      answers,
+      errors: reportErrors,
       handle: ({ path, body }) => take(path.projectId, path.sessionId, callReport(body.value)),
     }),
     route({
@@ -143,6 +154,8 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       access: "project",
       summary: "The recording was processed, either way: emits recording.ready. Calls only.",
       body: RecordingProcessedBody,
+      answers,
+      errors: reportErrors,
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, recordingReport(body.value, path.projectId ?? "")),
     }),
@@ -153,6 +166,8 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       summary: `Up to ${reportsMax} reports of many sessions, answered item by item.`,
       // Items are checked one by one: a wrong one is answered so, and the others are taken.
       body: z.array(z.unknown()).min(1).max(reportsMax),
+      bodyDescribed: Reports,
+      answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
       async handle({ path: { projectId = "" }, body }) {
         const texts = elementsOf(body.text);
         const items = body.value.map((value, index) => takeItem(projectId, value, texts[index] ?? "{}"));

@@ -1,5 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { CreateSession, SessionProgress, SessionsQuery } from "@sendoff/contract";
+import {
+  CreatedSession,
+  CreateSession,
+  ReportAnswer,
+  SessionDetail,
+  SessionProgress,
+  SessionsPage,
+  SessionsQuery,
+} from "@sendoff/contract";
 import type pg from "pg";
 import { stringify } from "../../json-text.ts";
 import type { ReportIntake } from "../../lifecycle/apply.ts";
@@ -7,7 +15,7 @@ import { listSessions, readSession, readTimeline, viewSession } from "../../life
 import { logsOfSession } from "../../logbook/read.ts";
 import { Refusal } from "../../refusal.ts";
 import { type Route, route } from "../route.ts";
-import { reportAnswer, variablesText } from "./reports.ts";
+import { reportAnswer, reportErrors, variablesText } from "./reports.ts";
 
 export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
   const all = "/v1/projects/{projectId}/sessions";
@@ -19,6 +27,11 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       access: "project",
       summary: "Makes a session. The same one again is answered with 200 and duplicate.",
       body: CreateSession,
+      answers: [
+        { status: 201, when: "The session was made.", data: CreatedSession },
+        { status: 200, when: "The same session was there already.", data: CreatedSession },
+      ],
+      errors: [...reportErrors, "variables_too_large"],
       async handle({ path: { projectId = "" }, body: { value, text } }) {
         const applied = await intake.apply(projectId, value.sessionId ?? randomUUID(), {
           type: "created",
@@ -36,6 +49,8 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       access: "project",
       summary: "Progress: where the conversation stands. Variables are merged by key.",
       body: SessionProgress,
+      answers: [{ status: 200, when: "It is committed.", data: ReportAnswer }],
+      errors: ["conversation_over", "variables_too_large", "overloaded", "draining"],
       async handle({ path: { projectId = "", sessionId = "" }, body: { value, text } }) {
         const applied = await intake.apply(projectId, sessionId, {
           type: "progress",
@@ -53,6 +68,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       access: "project",
       summary: "Lists sessions, newest first, by cursor or by page.",
       query: SessionsQuery,
+      answers: [{ status: 200, when: "A page.", data: SessionsPage, bare: true }],
       async handle({ path: { projectId = "" }, query }) {
         const { sessions, nextCursor, pagination } = await listSessions(pool, projectId, query);
         if (pagination === undefined) return { status: 200, data: sessions, nextCursor };
@@ -66,6 +82,8 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       path: one,
       access: "project",
       summary: "One session with its timeline: reports, events, deliveries, attempts.",
+      answers: [{ status: 200, when: "The session.", data: SessionDetail }],
+      errors: ["session_not_found"],
       async handle({ path: { projectId = "", sessionId = "" } }) {
         const found = await readSession(pool, projectId, sessionId);
         if (found === null) {
