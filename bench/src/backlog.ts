@@ -24,6 +24,8 @@ export const backlog: Benchmark = {
   name: "backlog",
   sentence:
     "What 1,000,000 deliveries pending for 50 dead endpoints cost: claims, healthy endpoints' latency, memory, idle work.",
+  defaults,
+  keepsFiles: true,
   async run(run) {
     const stage = await openStage(run);
     const { dead, healthy } = await createBoth(run, stage);

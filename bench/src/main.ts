@@ -16,7 +16,12 @@ const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlo
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 
 async function main(args: readonly string[]): Promise<number> {
-  const { benchmark, settings } = readArguments(args, benchmarks);
+  const asked = readArguments(args, benchmarks);
+  if ("help" in asked) {
+    process.stdout.write(`${asked.help}\n`);
+    return exitStatus.reached;
+  }
+  const { benchmark, settings } = asked;
   const scope = new Scope();
   const progress = createProgress(process.stderr);
   const loadBefore = loadNow();
