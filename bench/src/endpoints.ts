@@ -1,4 +1,4 @@
-import type { Stage } from "./stage.ts";
+import type { ApiStage } from "./stage.ts";
 
 /** A project with an agent webhook of its own. */
 export interface Project {
@@ -19,7 +19,7 @@ const laneEvents = ["session.ended", "call.ended", "session.finalized"];
 
 /** Makes one project per port, each with a webhook: for all events of a lane, or those given. */
 export async function createProjects(
-  stage: Stage,
+  stage: ApiStage,
   ports: readonly number[],
   termsOf: (index: number) => DeliveryTerms = () => ({}),
   events: readonly string[] = laneEvents,
@@ -30,7 +30,7 @@ export async function createProjects(
       stage,
       "POST",
       "/v1/projects",
-      stage.sendoff.start.developerKey,
+      stage.developerKey,
       { name: `bench ${index}` },
     );
     await call(stage, "PATCH", `/v1/projects/${data.id}/agent`, data.key, {
@@ -49,7 +49,7 @@ const reportsPerRequest = 100;
 
 /** Ends so many text sessions of a project, in bulk: two deliveries each. */
 export async function endSessions(
-  stage: Stage,
+  stage: ApiStage,
   project: Project,
   count: number,
   prefix: string,
@@ -77,7 +77,7 @@ export const textConversation = {
 
 /** @throws Error with the answer when it is not a 2xx. */
 async function call<Answer = unknown>(
-  { api }: Stage,
+  { api }: ApiStage,
   method: "POST" | "PATCH",
   path: string,
   key: string,

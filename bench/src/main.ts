@@ -7,12 +7,13 @@ import { latency } from "./latency.ts";
 import { describeMachine, loadNow, type Machine } from "./machine.ts";
 import { neighbour } from "./neighbour.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
 import { formatTable } from "./table.ts";
 import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
 
-const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog];
+const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog, scale];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 
 async function main(args: readonly string[]): Promise<number> {
