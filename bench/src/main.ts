@@ -3,6 +3,7 @@
 import { readArguments, UsageError } from "./arguments.ts";
 import { backlog } from "./backlog.ts";
 import type { Benchmark, Findings } from "./benchmark.ts";
+import { growth } from "./growth.ts";
 import { latency } from "./latency.ts";
 import { describeMachine, loadNow, type Machine } from "./machine.ts";
 import { neighbour } from "./neighbour.ts";
@@ -13,7 +14,7 @@ import { formatTable } from "./table.ts";
 import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
 
-const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog, scale];
+const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog, growth, scale];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 
 async function main(args: readonly string[]): Promise<number> {
