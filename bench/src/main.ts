@@ -7,6 +7,7 @@ import { growth } from "./growth.ts";
 import { latency } from "./latency.ts";
 import { describeMachine, loadNow, type Machine } from "./machine.ts";
 import { neighbour } from "./neighbour.ts";
+import { overload } from "./overload.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
@@ -14,7 +15,7 @@ import { formatTable } from "./table.ts";
 import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
 
-const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog, growth, scale];
+const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog, growth, scale, overload];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 
 async function main(args: readonly string[]): Promise<number> {
