@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
-import { type Benchmark, type NumberOption, numberOptions, type Settings } from "./benchmark.ts";
+import { type Benchmark, CannotRun, type NumberOption, numberOptions, type Settings } from "./benchmark.ts";
 
 /** The command line asks for nothing that there is. The message says what there is. */
-export class UsageError extends Error {}
+export class UsageError extends CannotRun {}
 
 const optionNames = Object.keys(numberOptions) as NumberOption[];
 

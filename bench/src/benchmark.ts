@@ -2,6 +2,9 @@ import type { Progress } from "./progress.ts";
 import type { Scope } from "./scope.ts";
 import type { Table } from "./table.ts";
 
+/** Something stands in the way. The message says what, and what to do. */
+export class CannotRun extends Error {}
+
 /** Options that are numbers, and what each means. Units as in the explanation. */
 export const numberOptions = {
   runs: "how often the comparison is made; the median counts",
