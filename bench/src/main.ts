@@ -3,6 +3,7 @@
 import { readArguments } from "./arguments.ts";
 import { backlog } from "./backlog.ts";
 import { type Benchmark, CannotRun, type Findings } from "./benchmark.ts";
+import { disk } from "./disk.ts";
 import { growth } from "./growth.ts";
 import { latency } from "./latency.ts";
 import { describeMachine, loadNow, type Machine } from "./machine.ts";
@@ -25,6 +26,7 @@ const benchmarks: readonly Benchmark[] = [
   scale,
   overload,
   versus,
+  disk,
 ];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 

@@ -5,6 +5,7 @@ import { createDeliverer, createLogTable, createPool } from "./delivery.ts";
 import type { Job, Peer, PeerSite } from "./peer.ts";
 
 const queueName = "webhooks";
+const jobName = "deliver";
 const concurrency = 200;
 
 const connectionOf = ({ redisSocket }: PeerSite): ConnectionOptions => ({
@@ -13,7 +14,7 @@ const connectionOf = ({ redisSocket }: PeerSite): ConnectionOptions => ({
 });
 
 export const bullmq: Peer = {
-  settings: `a job a request, concurrency ${concurrency}, removeOnComplete`,
+  settings: `concurrency ${concurrency}, removeOnComplete`,
   async openQueue(site) {
     await createLogTable(createPool(site));
     const queue = new Queue<Job>(queueName, {
@@ -21,7 +22,10 @@ export const bullmq: Peer = {
       defaultJobOptions: { attempts: 1, removeOnComplete: true, removeOnFail: 1_000 },
     });
     await queue.waitUntilReady();
-    return (job) => queue.add("deliver", job);
+    return {
+      add: (job) => queue.add(jobName, job),
+      addMany: (jobs) => queue.addBulk(jobs.map((data) => ({ name: jobName, data }))),
+    };
   },
   async startWorker(site) {
     const deliver = createDeliverer(site);

@@ -5,6 +5,7 @@ import { createDeliverer, createLogTable, createPool } from "./delivery.ts";
 import type { Job, Peer } from "./peer.ts";
 
 const task = "deliver";
+const maxAttempts = 1;
 const concurrentJobs = 100;
 const localQueueSize = 500;
 const completeMs = 250;
@@ -15,13 +16,16 @@ const logger = new Logger(() => (level, message) => {
 });
 
 export const graphileWorker: Peer = {
-  settings: `a job a request, concurrentJobs ${concurrentJobs}, localQueue ${localQueueSize}, completeJobBatchDelay ${completeMs} ms, refetchDelay ${refetchMs} ms`,
+  settings: `concurrentJobs ${concurrentJobs}, localQueue ${localQueueSize}, completeJobBatchDelay ${completeMs} ms, refetchDelay ${refetchMs} ms`,
   async openQueue(site) {
     const pool = createPool(site);
     await createLogTable(pool);
     const utils = await makeWorkerUtils({ pgPool: pool, logger });
     await utils.migrate();
-    return (job) => utils.addJob(task, job, { maxAttempts: 1 });
+    return {
+      add: (job) => utils.addJob(task, job, { maxAttempts }),
+      addMany: (jobs) => utils.addJobs(jobs.map((payload) => ({ identifier: task, payload, maxAttempts }))),
+    };
   },
   async startWorker(site) {
     const deliver = createDeliverer(site);

@@ -21,16 +21,24 @@ export interface PeerSite {
   readonly urls: Readonly<Record<string, string>>;
   /** What a report must bring as its bearer. */
   readonly key: string;
+  /** The API gathers the reports that come while others are being added, and adds them by one call of the queue's. */
+  readonly gathers: boolean;
 }
 
 export type PeerName = "naive" | "bullmq" | "pg-boss" | "graphile-worker";
 export type Role = "api" | "worker";
 
+/** How reports get into a queue. Both resolve when they are durable. */
+export interface Queue {
+  add(job: Job): Promise<unknown>;
+  /** By the queue's own call for many. */
+  addMany?(jobs: readonly Job[]): Promise<unknown>;
+}
+
 export interface Peer {
   /** How it is tuned, as the table prints it. */
   readonly settings: string;
-  /** @returns how a report gets into the queue: resolves when it is durable. */
-  openQueue(site: PeerSite): Promise<(job: Job) => Promise<unknown>>;
+  openQueue(site: PeerSite): Promise<Queue>;
   /** Works until the process ends. */
   startWorker(site: PeerSite): Promise<void>;
 }

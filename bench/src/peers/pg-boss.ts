@@ -5,6 +5,7 @@ import { createDeliverer, createLogTable, createPool } from "./delivery.ts";
 import type { Job, Peer, PeerSite } from "./peer.ts";
 
 const queueName = "webhooks";
+const retryLimit = 0;
 const workers = 4;
 const batchSize = 200;
 const pollingIntervalSeconds = 0.5;
@@ -17,12 +18,15 @@ async function openBoss({ databaseUrl }: PeerSite): Promise<PgBoss> {
 }
 
 export const pgBoss: Peer = {
-  settings: `a job a request, ${workers} workers, batchSize ${batchSize}, polling ${pollingIntervalSeconds} s`,
+  settings: `${workers} workers, batchSize ${batchSize}, polling ${pollingIntervalSeconds} s`,
   async openQueue(site) {
     await createLogTable(createPool(site));
     const boss = await openBoss(site);
     await boss.createQueue(queueName);
-    return (job) => boss.send(queueName, job, { retryLimit: 0 });
+    return {
+      add: (job) => boss.send(queueName, job, { retryLimit }),
+      addMany: (jobs) => boss.insert(jobs.map((data) => ({ name: queueName, data, retryLimit }))),
+    };
   },
   async startWorker(site) {
     const deliver = createDeliverer(site);
