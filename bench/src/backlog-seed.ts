@@ -1,12 +1,5 @@
 import type pg from "pg";
-
-/** A dead endpoint, and how its deliveries stand. */
-export interface DeadEndpoint {
-  readonly projectId: string;
-  readonly endpointId: string;
-  /** The first delivery of each lane has been attempted once and waits for its second attempt. */
-  readonly retries: boolean;
-}
+import type { DeadEndpoint } from "./dead-endpoints.ts";
 
 // The shape that the intake makes of a text session's end: the session is finalized and owes session.ended and
 // session.finalized. Without retries the backlog is an hour old: the first is due since then, and the second, which is

@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { measureArrivals, type Phase } from "./arrival-times.ts";
-import { type DeadEndpoint, seedBacklog } from "./backlog-seed.ts";
+import { seedBacklog } from "./backlog-seed.ts";
 import type { Benchmark, Findings, Goal, Run } from "./benchmark.ts";
 import { type ClaimTimes, explainClaims, timeClaims } from "./claim-probe.ts";
+import { createDead, type DeadEndpoint } from "./dead-endpoints.ts";
 import { createProjects, type Project } from "./endpoints.ts";
 import { round, type Spread, spreadOf } from "./figures.ts";
 import { cpuMsOf, memoryOf } from "./proc.ts";
@@ -24,6 +24,8 @@ export const backlog: Benchmark = {
   name: "backlog",
   sentence:
     "What 1,000,000 deliveries pending for 50 dead endpoints cost: claims, healthy endpoints' latency, memory, idle work.",
+  defaults,
+  keepsFiles: true,
   async run(run) {
     const stage = await openStage(run);
     const { dead, healthy } = await createBoth(run, stage);
@@ -61,32 +63,8 @@ async function createBoth(
 ): Promise<{ dead: DeadEndpoint[]; healthy: Project[] }> {
   const count = settings.endpoints ?? defaults.endpoints;
   progress.step(`Creating ${count} endpoints that are dead and ${healthyEndpoints} that are not ...`);
-  const silent = await stage.sink.listen(Math.ceil(count / 2));
-  await stage.sink.behave(silent, "hold");
-  const closed = await Promise.all(Array.from({ length: count - silent.length }, closedPort));
-  // Every second one has retries on.
-  const projects = await createProjects(stage, [...silent, ...closed], (index) => ({
-    timeout: "10s",
-    ...(index % 2 === 0 ? {} : { retries: { attempts: 8, window: "24h" } }),
-  }));
-  const dead = projects.map(({ id, endpointId }, index) => ({
-    projectId: id,
-    endpointId,
-    retries: index % 2 === 1,
-  }));
+  const dead = await createDead(stage, count);
   return { dead, healthy: await createProjects(stage, await stage.sink.listen(healthyEndpoints)) };
-}
-
-/** A port that refuses connections: it was free a moment ago. */
-function closedPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
 
 async function look(run: Run, stage: Stage, healthy: readonly Project[], name: string): Promise<State> {

@@ -1,4 +1,4 @@
-import type { Stage } from "./stage.ts";
+import type { ApiStage } from "./stage.ts";
 
 /** A project with an agent webhook of its own. */
 export interface Project {
@@ -19,7 +19,7 @@ const laneEvents = ["session.ended", "call.ended", "session.finalized"];
 
 /** Makes one project per port, each with a webhook: for all events of a lane, or those given. */
 export async function createProjects(
-  stage: Stage,
+  stage: ApiStage,
   ports: readonly number[],
   termsOf: (index: number) => DeliveryTerms = () => ({}),
   events: readonly string[] = laneEvents,
@@ -30,7 +30,7 @@ export async function createProjects(
       stage,
       "POST",
       "/v1/projects",
-      stage.sendoff.start.developerKey,
+      stage.developerKey,
       { name: `bench ${index}` },
     );
     await call(stage, "PATCH", `/v1/projects/${data.id}/agent`, data.key, {
@@ -48,20 +48,32 @@ export async function createProjects(
 const reportsPerRequest = 100;
 
 /** Ends so many text sessions of a project, in bulk: two deliveries each. */
-export async function endSessions(
-  stage: Stage,
+export function endSessions(stage: ApiStage, project: Project, count: number, prefix: string): Promise<void> {
+  const reports = Array.from({ length: count }, (_, index) => ({
+    type: "conversation-ended",
+    sessionId: `${prefix}-${index}`,
+    ...textConversation,
+  }));
+  return sendReports(stage, project, reports);
+}
+
+/** Sends reports of a project in bulk, a hundred a request. @throws Error when one is refused. */
+export async function sendReports(
+  stage: ApiStage,
   project: Project,
-  count: number,
-  prefix: string,
+  reports: readonly object[],
 ): Promise<void> {
-  for (let begin = 0; begin < count; begin += reportsPerRequest) {
-    const length = Math.min(reportsPerRequest, count - begin);
-    const reports = Array.from({ length }, (_, index) => ({
-      type: "conversation-ended",
-      sessionId: `${prefix}-${begin + index}`,
-      ...textConversation,
-    }));
-    await call(stage, "POST", `/v1/projects/${project.id}/reports`, project.key, reports);
+  for (let begin = 0; begin < reports.length; begin += reportsPerRequest) {
+    const part = reports.slice(begin, begin + reportsPerRequest);
+    const { data } = await call<{ data: ReadonlyArray<{ status: number }> }>(
+      stage,
+      "POST",
+      `/v1/projects/${project.id}/reports`,
+      project.key,
+      part,
+    );
+    const refused = data.find(({ status }) => status !== 200);
+    if (refused !== undefined) throw new Error(`A report was refused: ${JSON.stringify(refused)}`);
   }
 }
 
@@ -77,7 +89,7 @@ export const textConversation = {
 
 /** @throws Error with the answer when it is not a 2xx. */
 async function call<Answer = unknown>(
-  { api }: Stage,
+  { api }: ApiStage,
   method: "POST" | "PATCH",
   path: string,
   key: string,

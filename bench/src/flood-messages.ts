@@ -1,7 +1,7 @@
 /** Requests that are sent over and over, as many at a time as there are connections. */
 export interface FloodPlan {
   readonly origin: string;
-  /** Sent in turn. `{n}` in a path is a number that never comes again. */
+  /** Sent in turn. `{n}` in a path is a number that comes once in a flood. */
   readonly requests: ReadonlyArray<{
     readonly path: string;
     readonly headers: readonly string[];
@@ -21,8 +21,8 @@ export interface Flooded {
   readonly type: "flooded";
   /** Answered 2xx. */
   readonly accepted: number;
-  /** Answered anything else, or not at all. */
+  /** Answered anything else. */
   readonly refused: number;
-  /** How long refusals took, in milliseconds; the latest ones. */
-  readonly refusedMs: readonly number[];
+  /** Not answered at all: nobody can know whether they were accepted. */
+  readonly unanswered: number;
 }

@@ -2,12 +2,14 @@
 // Pool.dispatch). It is the load of the benchmarks at saturation, and itself the reference for what one process can send.
 import { type Dispatcher, Pool } from "undici";
 import type { Flooded, FloodPlan, ToFlood } from "./flood-messages.ts";
-import { msNs, nowNs } from "./time.ts";
+import { until } from "./time.ts";
 
-const keptMax = 10_000;
+/** How long the last answers may take. */
+const lastAnswersMs = 30_000;
 let accepted = 0;
 let refused = 0;
-let refusedMs: number[] = [];
+let unanswered = 0;
+let underWay = 0;
 let sent = 0;
 let ending = false;
 
@@ -21,14 +23,13 @@ function next(pool: Pool, plan: FloodPlan): void {
   const number = sent++;
   const request = plan.requests[number % plan.requests.length];
   if (request === undefined) return;
-  const beganNs = nowNs();
+  underWay += 1;
   let status = 0;
   const over = (): void => {
+    underWay -= 1;
     if (status >= 200 && status < 300) accepted += 1;
-    else {
-      refused += 1;
-      if (refusedMs.length < keptMax) refusedMs.push((nowNs() - beganNs) / msNs);
-    }
+    else if (status === 0) unanswered += 1;
+    else refused += 1;
     // A server that refuses at once would else keep this process busy with nothing but refusals.
     if (status === 0) setTimeout(() => next(pool, plan), 10);
     else next(pool, plan);
@@ -53,12 +54,18 @@ function next(pool: Pool, plan: FloodPlan): void {
   );
 }
 
-process.on("message", (message: ToFlood) => {
+async function answer(message: ToFlood): Promise<Flooded> {
   if (message.type === "begin") flood(message.plan);
-  if (message.type === "end") ending = true;
-  const reply: Flooded = { type: "flooded", accepted, refused, refusedMs };
-  if (message.type === "count") refusedMs = [];
-  process.send?.(reply);
+  if (message.type === "end") {
+    ending = true;
+    // What is cut now would be neither accepted nor refused, and the log could not be compared with anything.
+    await until("every request is answered", lastAnswersMs, () => underWay === 0);
+  }
+  return { type: "flooded", accepted, refused, unanswered };
+}
+
+process.on("message", (message: ToFlood) => {
+  void answer(message).then((reply) => process.send?.(reply));
 });
 process.on("disconnect", () => process.exit(0));
 process.on("SIGINT", () => {});

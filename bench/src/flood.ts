@@ -9,8 +9,8 @@ export interface Flood {
   readonly pid: number;
   /** What has been answered so far. */
   count(): Promise<Flooded>;
-  /** No more requests; ends the process. */
-  end(): Promise<void>;
+  /** No more requests; waits for the answers to those under way and ends the process. */
+  end(): Promise<Flooded>;
 }
 
 export async function startFlood(scope: Scope, plan: FloodPlan): Promise<Flood> {
@@ -31,8 +31,9 @@ export async function startFlood(scope: Scope, plan: FloodPlan): Promise<Flood> 
     pid: child.pid ?? 0,
     count: () => ask({ type: "count" }),
     async end() {
-      await ask({ type: "end" });
+      const flooded = await ask({ type: "end" });
       child.disconnect();
+      return flooded;
     },
   };
 }

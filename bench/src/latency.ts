@@ -15,6 +15,7 @@ const warmUpSeconds = 5;
 export const latency: Benchmark = {
   name: "latency",
   sentence: "Milliseconds from a report to the first byte of its event at the sink, at 200 reports a second.",
+  defaults,
   async run(run) {
     const stage = await openStage(run);
     const { settings, progress } = run;

@@ -1,22 +1,42 @@
 // npm run bench -- NAME: runs one benchmark on a PostgreSQL, a Sendoff and a sink of its own, and prints what it found.
 // Exit status: 0 goals reached, 1 a goal was missed, 2 it could not run.
-import { readArguments, UsageError } from "./arguments.ts";
+import { readArguments } from "./arguments.ts";
 import { backlog } from "./backlog.ts";
-import type { Benchmark, Findings } from "./benchmark.ts";
+import { type Benchmark, CannotRun, type Findings } from "./benchmark.ts";
+import { disk } from "./disk.ts";
+import { growth } from "./growth.ts";
 import { latency } from "./latency.ts";
 import { describeMachine, loadNow, type Machine } from "./machine.ts";
 import { neighbour } from "./neighbour.ts";
+import { overload } from "./overload.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
 import { formatTable } from "./table.ts";
 import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
+import { versus } from "./versus.ts";
 
-const benchmarks: readonly Benchmark[] = [throughput, latency, neighbour, backlog];
+const benchmarks: readonly Benchmark[] = [
+  throughput,
+  latency,
+  neighbour,
+  backlog,
+  growth,
+  scale,
+  overload,
+  versus,
+  disk,
+];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
 
 async function main(args: readonly string[]): Promise<number> {
-  const { benchmark, settings } = readArguments(args, benchmarks);
+  const asked = readArguments(args, benchmarks);
+  if ("help" in asked) {
+    process.stdout.write(`${asked.help}\n`);
+    return exitStatus.reached;
+  }
+  const { benchmark, settings } = asked;
   const scope = new Scope();
   const progress = createProgress(process.stderr);
   const loadBefore = loadNow();
@@ -70,6 +90,6 @@ function print(name: string, findings: Findings, machine: Machine): void {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`${error instanceof UsageError ? error.message : (error as Error).stack}\n`);
+  process.stderr.write(`${error instanceof CannotRun ? error.message : (error as Error).stack}\n`);
   process.exitCode = exitStatus.unusable;
 }

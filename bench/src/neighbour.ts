@@ -32,6 +32,7 @@ export const neighbour: Benchmark = {
   name: "neighbour",
   sentence:
     "Whether endpoints that accept and never answer delay the healthy ones: p99 from report to sink, with and without them.",
+  defaults,
   async run(run) {
     const stage = await openStage(run);
     const outcomes: SceneOutcome[] = [];

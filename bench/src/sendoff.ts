@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,9 +11,10 @@ import { until } from "./time.ts";
 const command = fileURLToPath(new URL("../../packages/cli/bin/sendoff.js", import.meta.url));
 const startLimitMs = 60_000;
 
-/** `sendoff start`, as a user runs it, on a database of the benchmark's. */
+/** A process of Sendoff, as a user runs it, on a database of the benchmark's. */
 export interface SendoffProcess {
-  readonly start: StartFile;
+  /** Of the command; a supervisor's child, where there is one, is below it. */
+  readonly pid: number;
   /** The process that does the work: the supervisor's child. */
   workerPid(): number;
   /** Holds all of it up, as it stands, while something is prepared that it shall find. */
@@ -20,22 +22,69 @@ export interface SendoffProcess {
   resume(): void;
 }
 
-/** @throws Error with the end of its output when it does not start. */
+/** Where processes of Sendoff find what they share. */
+export interface Site {
+  readonly databaseUrl: string;
+  /** Each process gets a data folder of its own in it. */
+  readonly folder: string;
+  /** Settings besides those that a benchmark always makes. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** `sendoff start`. @throws Error with the end of its output when it does not start. */
 export async function startSendoff(
   scope: Scope,
-  dataFolder: string,
-  databaseUrl: string,
-  settings: Readonly<Record<string, string>> = {},
+  site: Site,
+): Promise<SendoffProcess & { readonly start: StartFile }> {
+  const process = await startProcess(scope, site, "start", "data");
+  return { ...process, start: await readStart(site, "data") };
+}
+
+/** Processes of `sendoff api` and `sendoff worker` on one database. */
+export interface Halves {
+  /** One per API. */
+  readonly starts: readonly StartFile[];
+  readonly pids: readonly number[];
+}
+
+/** @throws Error with the end of its output when one does not start. */
+export async function startHalves(scope: Scope, site: Site, apis: number, workers: number): Promise<Halves> {
+  // One key for all, as on several machines.
+  const settings = { SENDOFF_SECRET_KEY: randomBytes(32).toString("base64"), ...site.settings };
+  const shared = { ...site, settings };
+  const processes: SendoffProcess[] = [];
+  const starts: StartFile[] = [];
+  for (let number = 1; number <= apis; number++) {
+    processes.push(await startProcess(scope, shared, "api", `api-${number}`));
+    starts.push(await readStart(site, `api-${number}`));
+  }
+  for (let number = 1; number <= workers; number++) {
+    processes.push(await startProcess(scope, shared, "worker", `worker-${number}`));
+  }
+  return { starts, pids: processes.map(({ pid }) => pid) };
+}
+
+async function readStart({ folder }: Site, name: string): Promise<StartFile> {
+  return JSON.parse(await readFile(join(folder, name, "start.json"), "utf8")) as StartFile;
+}
+
+async function startProcess(
+  scope: Scope,
+  { databaseUrl, folder, settings }: Site,
+  role: "start" | "api" | "worker",
+  name: string,
 ): Promise<SendoffProcess> {
+  const dataFolder = join(folder, name);
   await mkdir(dataFolder, { recursive: true });
-  const child = spawn(process.execPath, [command, "start"], {
+  const child = spawn(process.execPath, [command, role], {
     env: {
       ...withoutSettings(process.env),
       DATABASE_URL: databaseUrl,
       SENDOFF_DATA: dataFolder,
       SENDOFF_ALLOW_HTTP: "loopback",
       SENDOFF_LOG: "error",
-      PORT: "0",
+      // A worker alone has a port only when it is asked to.
+      ...(role === "worker" ? {} : { PORT: "0" }),
       ...settings,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -44,13 +93,14 @@ export async function startSendoff(
   });
   scope.add(() => signalGroup(child, "SIGKILL"));
   const output = lastOutputOf(child);
-  await until("sendoff start runs", startLimitMs, () => {
-    if (child.exitCode !== null) throw new Error(`sendoff start ended with ${child.exitCode}:\n${output()}`);
+  await until(`sendoff ${role} runs`, startLimitMs, () => {
+    if (child.exitCode !== null) {
+      throw new Error(`sendoff ${role} ended with ${child.exitCode}:\n${output()}`);
+    }
     return output().includes("Ctrl-C ends it.");
   });
-  const start = JSON.parse(await readFile(join(dataFolder, "start.json"), "utf8")) as StartFile;
   return {
-    start,
+    pid: child.pid ?? 0,
     workerPid: () => treeOf(child.pid ?? 0)[1] ?? child.pid ?? 0,
     pause: () => signalGroup(child, "SIGSTOP"),
     resume: () => signalGroup(child, "SIGCONT"),

@@ -1,6 +1,6 @@
-// The receiver of all deliveries, in a process of its own so that its work does not delay the load. It speaks just enough
-// HTTP by hand: node:http would take four times the processor time, on the cores that Sendoff is measured on.
+// The receiver of all deliveries, in a process of its own so that its work does not delay the load.
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { readMessage } from "./http-text.ts";
 import type { Behaviour, FromSink, ToSink } from "./sink-messages.ts";
 import { nowNs } from "./time.ts";
 
@@ -19,15 +19,15 @@ function serve(socket: Socket): void {
   socket.on("data", (chunk: Buffer) => {
     if (chunks.length === 0) firstByteNs = nowNs();
     chunks.push(chunk);
-    const body = bodyOf(chunks.length === 1 ? chunk : Buffer.concat(chunks));
-    if (body === null) return;
+    const request = readMessage(chunks.length === 1 ? chunk : Buffer.concat(chunks));
+    if (request === null) return;
     chunks = [];
     if (behaviours.get(port) === "count") {
       counted += 1;
       socket.write(okAnswer);
       return;
     }
-    const { sessionId, event } = JSON.parse(body) as { sessionId: string; event: string };
+    const { sessionId, event } = JSON.parse(request.body) as { sessionId: string; event: string };
     keys.push(`${sessionId} ${event}`);
     atNs.push(firstByteNs);
     if (behaviours.get(port) === "hold") heldOf(port).add(socket);
@@ -36,16 +36,6 @@ function serve(socket: Socket): void {
   socket.on("close", () => held.get(port)?.delete(socket));
   // A sender that gives up may reset the connection.
   socket.on("error", () => socket.destroy());
-}
-
-/** The body of a request, or null while it is not whole. Requests are never pipelined. */
-function bodyOf(request: Buffer): string | null {
-  const headEnd = request.indexOf("\r\n\r\n");
-  if (headEnd < 0) return null;
-  const length = /\r\ncontent-length: *(\d+)/i.exec(request.toString("latin1", 0, headEnd))?.[1];
-  const bodyBegin = headEnd + 4;
-  if (request.length < bodyBegin + Number(length)) return null;
-  return request.toString("utf8", bodyBegin);
 }
 
 function heldOf(port: number): Set<Socket> {

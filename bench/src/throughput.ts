@@ -1,28 +1,32 @@
 import type { Benchmark, Findings, Goal, Run } from "./benchmark.ts";
-import { createProjects, type Project, textConversation } from "./endpoints.ts";
+import { createProjects } from "./endpoints.ts";
 import { median, round } from "./figures.ts";
-import { type Flood, startFlood } from "./flood.ts";
-import type { FloodPlan } from "./flood-messages.ts";
-import { cpuMsOf, memoryOf } from "./proc.ts";
+import { startFlood } from "./flood.ts";
+import { memoryOf } from "./proc.ts";
+import {
+  countLogged,
+  drained,
+  measureReference,
+  measureWindow,
+  reportsTo,
+  totalCpu,
+  type Window,
+} from "./saturation.ts";
 import { openStage, type Stage } from "./stage.ts";
-import { nowNs, sleep, until } from "./time.ts";
+import { sleep } from "./time.ts";
 
 /** Goals: performance, P1. */
 const ratioMin = 0.15;
 const cpuUsMax = 170;
 const defaults = { runs: 5, seconds: 10, endpoints: 4 };
 const warmUpSeconds = 4;
-/** Reports that are under way at a time. */
-const loadConnections = 128;
-/** Connections of the reference: more of them are slower. */
-const referenceConnections = 64;
-const drainLimitMs = 60_000;
 
 /** How many deliveries a second Sendoff makes at saturation, beside what one process can send that does nothing else. */
 export const throughput: Benchmark = {
   name: "throughput",
   sentence:
     "Deliveries a second at saturation, with every feature on, as a ratio to bare POSTs to the same sink; processor time of each.",
+  defaults,
   async run(run) {
     const runs: OneRun[] = [];
     let postgres = "";
@@ -36,120 +40,44 @@ export const throughput: Benchmark = {
   },
 };
 
-interface OneRun {
+type Part = "server" | "postgres" | "sink" | "load";
+
+interface OneRun extends Window<Part> {
   readonly referencePerSecond: number;
-  readonly acceptedPerSecond: number;
-  readonly deliveredPerSecond: number;
-  readonly refused: number;
-  /** Processor time per delivery, in microseconds. */
-  readonly cpuUs: {
-    readonly server: number;
-    readonly postgres: number;
-    readonly sink: number;
-    readonly load: number;
-  };
   readonly memoryMiB: number;
   /** Attempts that the log does not have, or has twice. */
   readonly logDifference: number;
 }
 
 async function playRun(run: Run, stage: Stage, number: number): Promise<OneRun> {
+  const { sendoff, sink, database } = stage;
   const seconds = run.settings.seconds ?? defaults.seconds;
   const total = run.settings.runs ?? defaults.runs;
-  const ports = await stage.sink.listen(run.settings.endpoints ?? defaults.endpoints);
-  await stage.sink.behave(ports, "count");
+  const ports = await sink.listen(run.settings.endpoints ?? defaults.endpoints);
+  await sink.behave(ports, "count");
   const projects = await createProjects(stage, ports, () => ({}), ["session.ended"]);
   run.progress.step(`run ${number} of ${total}: bare POSTs ...`);
-  const reference = await measureReference(run, stage, ports, seconds / 2);
+  const referencePerSecond = await measureReference(run.scope, sink, ports[0] ?? 0, seconds / 2);
   run.progress.step(`run ${number} of ${total}: reports ...`);
-  const arrivedBefore = await stage.sink.counted();
-  const flood = await startFlood(run.scope, reportsTo(stage, projects));
+  const arrivedBefore = await sink.counted();
+  const flood = await startFlood(run.scope, reportsTo(sendoff.start.apiUrl, projects, "flood"));
   await sleep(warmUpSeconds * 1_000);
-  const window = await measureWindow(stage, flood, seconds);
+  const parts = {
+    server: [sendoff.workerPid()],
+    postgres: [stage.postgresPid],
+    sink: [sink.pid],
+    load: [flood.pid],
+  };
+  const window = await measureWindow(sink, [flood], parts, seconds);
+  const memoryMiB = memoryOf(sendoff.workerPid())?.mostMiB ?? Number.NaN;
   await flood.end();
-  await until("every delivery is settled", drainLimitMs, async () => {
-    const { rowCount } = await stage.database.query("SELECT FROM deliveries LIMIT 1");
-    return rowCount === 0;
-  });
-  const { rows } = await stage.database.query<{ logged: string }>(
-    "SELECT count(*) AS logged FROM webhook_logs",
-  );
-  const arrived = (await stage.sink.counted()) - arrivedBefore;
-  return { ...window, referencePerSecond: reference, logDifference: Number(rows[0]?.logged) - arrived };
+  await drained(database, projects);
+  const arrived = (await sink.counted()) - arrivedBefore;
+  const logDifference = (await countLogged(database, projects)) - arrived;
+  return { ...window, referencePerSecond, memoryMiB, logDifference };
 }
 
-async function measureReference(
-  run: Run,
-  stage: Stage,
-  ports: readonly number[],
-  seconds: number,
-): Promise<number> {
-  const flood = await startFlood(run.scope, {
-    origin: `http://127.0.0.1:${ports[0]}`,
-    connections: referenceConnections,
-    requests: [{ path: "/", headers: ["content-type", "application/json"], body: "x".repeat(400) }],
-  });
-  await sleep(1_000);
-  const before = await stage.sink.counted();
-  const beganNs = nowNs();
-  await sleep(seconds * 1_000);
-  const perSecond = (((await stage.sink.counted()) - before) * 1e9) / (nowNs() - beganNs);
-  await flood.end();
-  return Math.round(perSecond);
-}
-
-/** Reports that end text sessions, each of which owes one delivery. */
-function reportsTo(stage: Stage, projects: readonly Project[]): FloodPlan {
-  const body = JSON.stringify(textConversation);
-  return {
-    origin: stage.sendoff.start.apiUrl,
-    connections: loadConnections,
-    requests: projects.map(({ id, key }) => ({
-      path: `/v1/projects/${id}/sessions/flood-{n}/conversation-ended`,
-      headers: ["authorization", `Bearer ${key}`, "content-type", "application/json"],
-      body,
-    })),
-  };
-}
-
-async function measureWindow(
-  stage: Stage,
-  flood: Flood,
-  seconds: number,
-): Promise<Omit<OneRun, "referencePerSecond" | "logDifference">> {
-  const pids = {
-    server: stage.sendoff.workerPid(),
-    postgres: stage.postgresPid,
-    sink: stage.sink.pid,
-    load: flood.pid,
-  };
-  const look = async () => ({
-    atNs: nowNs(),
-    arrived: await stage.sink.counted(),
-    flooded: await flood.count(),
-    cpuMs: Object.entries(pids).map(([name, pid]) => [name, cpuMsOf(pid)] as const),
-  });
-  const before = await look();
-  await sleep(seconds * 1_000);
-  const after = await look();
-  const perSecond = (count: number): number => Math.round((count * 1e9) / (after.atNs - before.atNs));
-  const delivered = after.arrived - before.arrived;
-  const usedMs = new Map(before.cpuMs);
-  return {
-    acceptedPerSecond: perSecond(after.flooded.accepted - before.flooded.accepted),
-    deliveredPerSecond: perSecond(delivered),
-    refused: after.flooded.refused - before.flooded.refused,
-    cpuUs: Object.fromEntries(
-      after.cpuMs.map(([name, ms]) => [
-        name,
-        Math.round(((ms - (usedMs.get(name) ?? 0)) * 1_000) / delivered),
-      ]),
-    ) as OneRun["cpuUs"],
-    memoryMiB: memoryOf(pids.server)?.mostMiB ?? Number.NaN,
-  };
-}
-
-const cpuOf = ({ cpuUs }: OneRun): number => Object.values(cpuUs).reduce((sum, us) => sum + us, 0);
+const cpuOf = ({ cpuUs }: OneRun): number => totalCpu(cpuUs);
 const ratioOf = ({ deliveredPerSecond, referencePerSecond }: OneRun): number =>
   deliveredPerSecond / referencePerSecond;
 
