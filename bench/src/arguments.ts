@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { type Benchmark, CannotRun, type NumberOption, numberOptions, type Settings } from "./benchmark.ts";
 
 /** The command line asks for nothing that there is. The message says what there is. */
-export class UsageError extends CannotRun {}
+class UsageError extends CannotRun {}
 
 const optionNames = Object.keys(numberOptions) as NumberOption[];
 

@@ -3,11 +3,13 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
 import { until } from "../../../test/until.ts";
+import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
 import { cancelWaiting } from "../src/outbox/cancel.ts";
 import { type Claim, claimDue as claimKind } from "../src/outbox/claim.ts";
+import { noHandover } from "../src/outbox/handover.ts";
 import { oweAgain } from "../src/outbox/resend.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
 import { settle } from "../src/outbox/settle.ts";
@@ -50,7 +52,14 @@ let endpointId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake({ pool: database.pool, log: createLog("silent"), graces, onOwed: () => {} });
+  intake = createReportIntake({
+    pool: database.pool,
+    log: createLog("silent"),
+    graces,
+    handover: noHandover,
+    clock: systemClock,
+    onOwed: () => {},
+  });
 });
 afterAll(() => database.drop());
 
