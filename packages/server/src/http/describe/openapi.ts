@@ -226,7 +226,7 @@ const refusalSchema = (body: JsonSchema, codes: readonly ErrorCode[]): JsonSchem
 });
 
 const headersOf = (status: number): Pick<OpenApiResponse, "headers"> =>
-  status === 503
+  status === 503 || status === 429
     ? { headers: { "Retry-After": { description: "Seconds to wait.", schema: { type: "string" } } } }
     : {};
 
