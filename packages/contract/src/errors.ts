@@ -44,6 +44,11 @@ export const errorCatalogue = {
   invalid_url: { status: 422, when: "The endpoint's URL breaks a rule, which the message names." },
   invalid_header: { status: 422, when: "A header of the endpoint breaks a rule, which the message names." },
   masked_value: { status: 422, when: "A masked header value was written back where none is stored for it." },
+  session_erased: { status: 409, when: "The session was erased: no report brings its data back." },
+  too_many_streams: {
+    status: 429,
+    when: "As many live streams of the feed are open as may. See Retry-After.",
+  },
   internal_error: { status: 500, when: "A mistake of Sendoff. Its log has the request's id." },
   overloaded: { status: 503, when: "More reports wait than may. Try again after Retry-After." },
   test_not_attempted: { status: 503, when: "No worker made the attempt of a test event in time." },

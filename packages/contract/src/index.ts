@@ -2,6 +2,7 @@ export * from "./agent.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
 export { examplePayload } from "./golden.ts";
+export * from "./feed.ts";
 export * from "./ids.ts";
 export * from "./inspector.ts";
 export * from "./payloads.ts";

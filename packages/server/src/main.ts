@@ -11,11 +11,15 @@ import { migrate } from "./database/migrate.ts";
 import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
+import { createFeed, type Feed } from "./feed/feed.ts";
+import { numberBehindStored } from "./feed/restored.ts";
+import { createStreams, type Streams, streamLimits } from "./feed/streams.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
+import { eventRoutes } from "./http/routes/events.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
@@ -130,6 +134,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   // Ended in the opposite order: no new reports, those that were taken, the attempts under way. HTTP closes last, for
   // until then the built-in inspector receives.
   started.add(() => intake.drain());
+  const { feed, streams } = startFeed(ground, options.role, links);
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -137,7 +142,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     apiUrl === null || options.role === "worker"
       ? null
       : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
-  const routes = routesOf(ground, options.role, intake, links);
+  const routes = routesOf(ground, options.role, intake, links, feed, streams);
   server?.answerWith(
     createApp({
       pool: ground.pool,
@@ -177,6 +182,7 @@ async function prepareGround(options: StartOptions, started: Started): Promise<G
   await checkDurability(pool);
   const applied = await migrate(pool);
   if (applied.length > 0) log.info({ event: "database.migrated", migrations: applied });
+  if (await numberBehindStored(pool)) log.warn({ event: "feed.database_restored" });
   await keepPartitions(pool, log, started);
   await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
   const secretKey = await loadSecretKey(config);
@@ -274,7 +280,27 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
   return dispatcher;
 }
 
-function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: RecordingLinks): Route[] {
+/** The events feed and its live streams; they end before anything else does, so that their clients go elsewhere. */
+function startFeed(ground: Ground, role: Role, links: RecordingLinks): { feed: Feed; streams: Streams } {
+  const { pool, log, metrics, started } = ground;
+  const feed = createFeed({ pool, log, metrics, clock: systemClock, mint: links.mint });
+  const streams = createStreams({ feed, log, metrics, limits: streamLimits });
+  if (role !== "worker") {
+    const listener = listen(ground.connection, dueChannel, () => streams.wake(), log);
+    started.add(() => listener.stop());
+  }
+  started.add(() => streams.drain());
+  return { feed, streams };
+}
+
+function routesOf(
+  ground: Ground,
+  role: Role,
+  intake: ReportIntake,
+  links: RecordingLinks,
+  feed: Feed,
+  streams: Streams,
+): Route[] {
   const { pool, sealer, config } = ground;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
   if (role === "worker") return health;
@@ -287,6 +313,7 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
     ...reportRoutes(intake, ground.log),
     ...webhookLogRoutes(pool),
     ...reconcileRoutes(pool),
+    ...eventRoutes(feed, streams),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),
     ...health,
