@@ -29,7 +29,7 @@ const roomRules: Record<string, readonly string[]> = {
   feed: ["database"],
   retention: ["database", "inspector", "lifecycle", "logbook", "outbox", "recordings"],
   tenancy: ["database", "secrets"],
-  inspector: ["tenancy"],
+  inspector: ["database", "tenancy"],
   dispatch: ["outbox", "tenancy", "secrets", "recordings"],
   http: [
     "database",

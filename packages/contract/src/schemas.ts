@@ -34,6 +34,7 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-report-answer": sessions.ReportAnswer,
   "api-session": sessions.Session,
   "api-session-detail": sessions.SessionDetail,
+  "api-session-erasure": sessions.SessionErasure,
   "api-webhook-log": logs.WebhookLog,
   "api-webhook-log-detail": logs.WebhookLogDetail,
   "api-create-project-webhook": projectWebhooks.CreateProjectWebhook,

@@ -19,6 +19,7 @@ import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
+import { eraseRoutes } from "./http/routes/erase.ts";
 import { eventRoutes } from "./http/routes/events.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
@@ -46,7 +47,9 @@ import { ensureLogPartitions } from "./logbook/partitions.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
+import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
 import { Refusal } from "./refusal.ts";
+import { keepRetention } from "./retention/keeper.ts";
 import type { Role, Running } from "./running.ts";
 import type { Sealer } from "./secrets/seal.ts";
 import { asStartError, StartError } from "./start-error.ts";
@@ -254,7 +257,10 @@ async function publicUrlOf(
   return url;
 }
 
-/** Deadlines and deliveries: what a worker does. */
+const recordingsOf = (config: Config): RecordingStore =>
+  createDiskRecordings(join(config.dataFolder, "recordings"));
+
+/** Deadlines, deliveries and retention: what a worker does. */
 function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportIntake): Dispatcher {
   const { pool, log, metrics, sealer, config, started } = ground;
   const clients = createClients();
@@ -272,8 +278,10 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
   });
   const listener = listen(ground.connection, dueChannel, (hints) => dispatcher.wake(parseHints(hints)), log);
   const deadlines = watchDeadlines(pool, intake, log);
+  const { retentionMs } = config;
+  const retention = keepRetention({ pool, log, metrics, retentionMs, recordings: recordingsOf(config) });
   started.add(async () => {
-    await deadlines.stop();
+    await Promise.all([deadlines.stop(), retention.stop()]);
     await dispatcher.drain();
     await Promise.all([listener.stop(), clients.close()]);
   });
@@ -314,6 +322,7 @@ function routesOf(
     ...webhookLogRoutes(pool),
     ...reconcileRoutes(pool),
     ...eventRoutes(feed, streams),
+    ...eraseRoutes({ pool, log: ground.log, recordings: recordingsOf(config) }),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),
     ...health,

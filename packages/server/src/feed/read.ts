@@ -123,7 +123,7 @@ async function select(
        FROM events ${filters.where}
        ORDER BY transaction_number, event_id LIMIT ${filters.parameter(examine)}
      ), matched AS (
-       SELECT examined.*, row_number() OVER feed AS number, sum(octet_length(payload)) OVER feed AS bytes
+       SELECT examined.*, row_number() OVER feed AS number, sum(coalesce(octet_length(payload), 0)) OVER feed AS bytes
        FROM examined WHERE ${named} WINDOW feed AS (ORDER BY transaction_number, event_id)
      ), summary AS (
        SELECT (SELECT count(*) FROM examined) AS examined, (SELECT count(*) FROM matched) AS matched,
