@@ -16,8 +16,9 @@ const agedSql = `
     coalesce(coalesce(sessions.erased_at, sessions.finalized_at) < $2, false)
       AND NOT EXISTS (SELECT FROM events
         WHERE events.session_key = sessions.session_key AND events.emitted_at >= $2)
-      AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.session_key = sessions.session_key) AS removable
+      AND owed.session_key IS NULL AS removable
   FROM (SELECT * FROM sessions WHERE session_key > $1 ORDER BY session_key LIMIT $3) AS sessions
+  LEFT JOIN (SELECT DISTINCT session_key FROM deliveries) AS owed ON owed.session_key = sessions.session_key
   WHERE sessions.created_at < $2
   ORDER BY sessions.session_key`;
 
