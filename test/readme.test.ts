@@ -13,6 +13,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../packages/server/src/config.ts";
 import type { Route } from "../packages/server/src/http/route.ts";
 import { agentRoutes } from "../packages/server/src/http/routes/agent.ts";
+import { eraseRoutes } from "../packages/server/src/http/routes/erase.ts";
+import { eventRoutes } from "../packages/server/src/http/routes/events.ts";
 import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
 import { inspectRoutes } from "../packages/server/src/http/routes/inspect.ts";
 import { projectWebhookRoutes } from "../packages/server/src/http/routes/project-webhooks.ts";
@@ -258,6 +260,8 @@ describe("docs/api.md", () => {
       ...textSessionRoutes(none, none),
       ...reportRoutes(none, none),
       ...webhookLogRoutes(none),
+      ...eventRoutes(none, none),
+      ...eraseRoutes(none),
       ...recordingRoutes(none, ""),
       ...inspectRoutes(none),
       ...healthRoutes(none, none, none),

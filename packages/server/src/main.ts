@@ -134,10 +134,10 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     const dispatcher = startDispatch(ground, links, intake);
     wakeTo.wake = dispatcher.wake;
   }
-  // Ended in the opposite order: no new reports, those that were taken, the attempts under way. HTTP closes last, for
-  // until then the built-in inspector receives.
-  started.add(() => intake.drain());
   const { feed, streams } = startFeed(ground, options.role, links);
+  // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
+  // HTTP closes last, for until then the built-in inspector receives.
+  started.add(() => Promise.all([intake.drain(), streams.drain()]));
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -288,7 +288,7 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
   return dispatcher;
 }
 
-/** The events feed and its live streams; they end before anything else does, so that their clients go elsewhere. */
+/** The events feed and its live streams, which whoever calls this drains. */
 function startFeed(ground: Ground, role: Role, links: RecordingLinks): { feed: Feed; streams: Streams } {
   const { pool, log, metrics, started } = ground;
   const feed = createFeed({ pool, log, metrics, clock: systemClock, mint: links.mint });
@@ -297,7 +297,6 @@ function startFeed(ground: Ground, role: Role, links: RecordingLinks): { feed: F
     const listener = listen(ground.connection, dueChannel, () => streams.wake(), log);
     started.add(() => listener.stop());
   }
-  started.add(() => streams.drain());
   return { feed, streams };
 }
 

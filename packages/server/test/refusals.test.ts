@@ -2,6 +2,7 @@ import { type ErrorCode, errorCatalogue } from "@sendoff/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
+import { streamLimits } from "../src/feed/streams.ts";
 import { type ApiAnswer, expectRefused } from "./refused.ts";
 
 let server: TestServer;
@@ -93,6 +94,22 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
       const answer = await server.api("GET", "/v1/projects", undefined, `sk_${"a".repeat(43)}`);
       if (answer.status !== 401) return answer;
     }
+  },
+  async session_erased() {
+    await server.api("POST", `${session("text-4")}/conversation-ended`, conversation);
+    await server.api("DELETE", session("text-4"));
+    return server.api("POST", `${session("text-4")}/conversation-ended`, conversation);
+  },
+  async too_many_streams() {
+    const gone = new AbortController();
+    const headers = { authorization: `Bearer ${server.projectKey}`, accept: "text/event-stream" };
+    const open = (): Promise<Response> =>
+      fetch(`${server.apiUrl}${project()}/events`, { headers, signal: gone.signal });
+    await Promise.all(Array.from({ length: streamLimits.perProject }, open));
+    const response = await open();
+    const text = await response.text();
+    gone.abort();
+    return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
   },
   masked_value: () => setWebhook({ url: "https://example.com/", headers: [{ key: "X", value: "••••" }] }),
 };

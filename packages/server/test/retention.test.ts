@@ -242,7 +242,8 @@ describe("retention", () => {
     const rounds = await Promise.all(Array.from({ length: 4 }, () => round()));
     expect(rounds.reduce((sum, one) => sum + (one?.sessions ?? 0), 0)).toBe(1);
     const { rows } = await server.pool.query(
-      "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory'",
+      `SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory' AND objid = 7340017
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
     );
     expect(rows[0].held).toBe(0);
   });

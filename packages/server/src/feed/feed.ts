@@ -8,7 +8,7 @@ import { beginning, type FeedPosition } from "./position.ts";
 import { type FeedFilter, type FeedPage, type MintLink, readPage } from "./read.ts";
 
 /** Where a reader begins: with the oldest event, now, or with the first event of a moment. */
-export type FeedStart = "oldest" | "now" | Date;
+type FeedStart = "oldest" | "now" | Date;
 
 /** Every event of a project, in an order to which nothing is added but at its end. */
 export interface Feed {

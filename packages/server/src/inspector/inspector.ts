@@ -54,9 +54,12 @@ export async function keepRequest(
   );
 }
 
-/** How long a removal waits for the requests that are being kept, in milliseconds, before it tries again. */
-const barrierMs = 500;
-const barrierTriesMax = 20;
+/**
+ * How long a removal waits for the requests that are being kept, in milliseconds, before it tries again. After a second
+ * PostgreSQL ends an autovacuum that stands in the way.
+ */
+const barrierMs = 1_500;
+const barrierTriesMax = 10;
 
 /**
  * Removes what arrived with one of these webhook-ids, at whichever inspector. The events have no body any more when this
