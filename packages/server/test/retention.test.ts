@@ -189,12 +189,15 @@ describe("retention", () => {
   });
 
   test("audio goes before its session, and a session whose audio cannot be removed stays", async () => {
-    const keys = ["a", "b"].map((name) => `projects/${server.projectId}/aged/${name}.ogg`);
+    const keys = ["a", "b", "c"].map((name) => `projects/${server.projectId}/aged/${name}.ogg`);
     const file = (objectKey = ""): string => join(server.dataFolder, "recordings", objectKey);
     await mkdir(dirname(file(keys[0])), { recursive: true });
     for (const key of keys) await writeFile(file(key), "audio");
     await insertSession("a", { objectKey: keys[0] as string });
     await insertSession("b", { objectKey: keys[1] as string });
+    // Something of it is owed yet: neither it nor its audio may go.
+    const owing = await insertSession("c", { objectKey: keys[2] as string });
+    await owe(owing.eventId, owing.key);
     const disk = createDiskRecordings(join(server.dataFolder, "recordings"));
     const half = {
       remove: async (key: string): Promise<boolean> => {
@@ -204,9 +207,9 @@ describe("retention", () => {
     };
     expect(await round(half)).toMatchObject({ sessions: 1, recordings: 1 });
     expect([existsSync(file(keys[0])), existsSync(file(keys[1]))]).toEqual([false, true]);
-    expect(await left()).toEqual(["b"]);
+    expect(await left()).toEqual(["b", "c"]);
     expect(await round()).toMatchObject({ sessions: 1, recordings: 1 });
-    expect(existsSync(file(keys[1]))).toBe(false);
+    expect([existsSync(file(keys[1])), existsSync(file(keys[2]))]).toEqual([false, true]);
   });
 
   test("what the inspector got goes with age", async () => {
