@@ -1,8 +1,8 @@
 export * from "./agent.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
-export { examplePayload } from "./golden.ts";
 export * from "./feed.ts";
+export { examplePayload } from "./golden.ts";
 export * from "./ids.ts";
 export * from "./inspector.ts";
 export * from "./payloads.ts";

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -7,6 +6,7 @@ import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { until } from "../../../test/until.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
+import { oweAgain } from "../src/outbox/resend.ts";
 import { createDiskRecordings } from "../src/recordings/store.ts";
 import { type Removed, runRetention } from "../src/retention/round.ts";
 
@@ -221,18 +221,24 @@ describe("retention", () => {
     expect((await round())?.inspectorRequests).toBe(2_000 - 719);
   });
 
-  test("a delivery whose event is gone does not keep a place of its endpoint for good", async () => {
-    const { key, eventId } = await insertSession("orphan", { createdDays: 1 });
-    await owe(eventId, key);
-    await server.pool.query(
-      `UPDATE deliveries SET state = 'in_flight', attempts = 1, worker_id = $1, claimed_at = now(),
-         lease_until = now() - interval '2 minutes'`,
-      [randomUUID()],
-    );
-    await server.pool.query("DELETE FROM events");
-    await round();
-    const { rows } = await server.pool.query("SELECT count(*) AS left FROM deliveries");
-    expect(rows[0].left).toBe(0);
+  test("a resend at the very moment of the removal is not left without its event", async () => {
+    const { key, eventId } = await insertSession("asked-for");
+    const asking = await server.pool.connect();
+    await asking.query("BEGIN");
+    expect((await oweAgain(asking, endpointId, [eventId], false)).length).toBe(1);
+    const removing = round();
+    await until("the removal waits", async () => {
+      const { rows } = await server.pool.query(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      );
+      return rows.length > 0;
+    });
+    await asking.query("COMMIT");
+    asking.release();
+    expect(await removing).toMatchObject({ sessions: 0, events: 0 });
+    const { rows } = await server.pool.query("SELECT FROM events WHERE session_key = $1", [key]);
+    expect(rows.length).toBe(1);
+    expect(await round()).not.toBeNull();
   });
 
   test("one process acts at a time", async () => {

@@ -31,8 +31,8 @@ const firstEmitted = `
 
 /**
  * The position right before a project's first event that was emitted at a moment or later: no event of that moment or
- * later comes before it. Found by halves over the feed's index, so it needs no index on times, which every event would
- * have to pay for.
+ * later comes before it. Found by halves over the feed's index: the first of a moment by an index on times need not be the
+ * first in the order of the feed.
  */
 export async function positionOfMoment(
   pool: pg.Pool,

@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { inTransaction } from "../database/transaction.ts";
 
 /** A session that may be past its age, and where its audio is. */
 export interface AgedSession {
@@ -33,6 +34,10 @@ export async function agedSessions(
   return rows;
 }
 
+// A resend holds the event that it owes again (outbox/resend.ts). So after this none is under way, and the next statement
+// sees what those before have owed; without it a delivery could be left whose event is gone.
+const holdSql = "SELECT FROM events WHERE session_key = ANY ($1) ORDER BY event_id FOR UPDATE";
+
 // What a report or a resend has changed since it was found removable is looked at once more, under the row's lock.
 const removeSql = `
   WITH aged AS (
@@ -48,11 +53,14 @@ const removeSql = `
   SELECT (SELECT count(*) FROM gone) AS sessions, (SELECT count(*) FROM gone_events) AS events`;
 
 /** Removes sessions with their events in one commit. */
-export async function removeSessions(
+export function removeSessions(
   pool: pg.Pool,
   keys: readonly number[],
   before: Date,
 ): Promise<{ readonly sessions: number; readonly events: number }> {
-  const { rows } = await pool.query<{ sessions: number; events: number }>(removeSql, [keys, before]);
-  return rows[0] ?? { sessions: 0, events: 0 };
+  return inTransaction(pool, async (client) => {
+    await client.query(holdSql, [keys]);
+    const { rows } = await client.query<{ sessions: number; events: number }>(removeSql, [keys, before]);
+    return rows[0] ?? { sessions: 0, events: 0 };
+  });
 }

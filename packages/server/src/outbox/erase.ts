@@ -22,7 +22,7 @@ const cancelSql = `
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
   SELECT events.project_id, ended.session_key, sessions.session_id, ended.event_id, events.event,
-    events.webhook_id, ended.delivery_id, ended.endpoint_id, endpoints.url, ended.attempts + 1,
+    events.webhook_id, ended.delivery_id, ended.endpoint_id, endpoints.url, ended.attempts_before + ended.attempts + 1,
     CASE WHEN ended.trigger = 'live' AND ended.attempts > 0 THEN 'retry' ELSE ended.trigger END,
     'cancelled', 'session_erased', NULL, NULL, NULL, NULL, NULL, now(), 'cancelled'
   FROM ended
@@ -36,13 +36,14 @@ const emptySql = `
 
 /**
  * Cancels what is owed of a session and replaces the bodies of its events by their hashes. The session's row is held by
- * the same transaction, so no report adds an event meanwhile.
+ * the same transaction, so no report adds an event meanwhile; and its events from the first statement on, so no resend
+ * (resend.ts) adds a delivery that the later ones do not see.
  */
 export async function eraseOutbox(client: pg.ClientBase, sessionKey: number): Promise<ErasedOutbox> {
+  const emptied = await client.query(emptySql, [sessionKey]);
   await client.query(holdSql, [sessionKey]);
   const marked = await client.query(markSql, [sessionKey]);
   const cancelled = await client.query(cancelSql, [sessionKey]);
-  const emptied = await client.query(emptySql, [sessionKey]);
   return {
     payloads: emptied.rowCount ?? 0,
     cancelled: cancelled.rowCount ?? 0,

@@ -4,7 +4,6 @@ import { agedSessions, removeSessions } from "../lifecycle/aged.ts";
 import type { Logger } from "../log.ts";
 import { dropLogsBefore } from "../logbook/aged.ts";
 import type { Metrics } from "../metrics.ts";
-import { removeOrphans } from "../outbox/aged.ts";
 import type { RecordingStore } from "../recordings/store.ts";
 import { removeRecordings } from "./recordings.ts";
 
@@ -74,8 +73,6 @@ async function removeBefore(parts: RetentionParts, before: Date, signal: AbortSi
     return 0;
   });
   await removeAgedSessions(parts, before, signal, removed);
-  const orphans = await removeOrphans(pool);
-  if (orphans > 0) log.warn({ event: "retention.orphans_removed", deliveries: orphans });
   for (let last = batchMax; last === batchMax && !signal.aborted; ) {
     last = await removeRequestsBefore(pool, before, batchMax);
     removed.inspectorRequests += last;
