@@ -28,7 +28,25 @@ async function newProject(): Promise<{ id: string; key: string }> {
   return { id: made.body.data.id, key: made.body.data.key };
 }
 
+/** Transactions that a test keeps open itself. */
+let open = 0;
+
+/**
+ * Waits until all that was committed is shown. Other tests share the PostgreSQL, and a transaction of theirs that has
+ * begun before holds the feed back until it ends.
+ */
+async function allIsShown(): Promise<void> {
+  await until("no transaction is open that began before the last event", async () => {
+    const { rows } = await server.pool.query(
+      `SELECT feed_position(pg_snapshot_xmin(pg_current_snapshot())) > coalesce(max(transaction_number), 0) AS so
+       FROM events WHERE transaction_number < 4000000000`,
+    );
+    return rows[0].so;
+  });
+}
+
 async function read(query = ""): Promise<Page> {
+  if (open === 0) await allIsShown();
   const answer = await server.api("GET", `${feed}?${query}`, undefined, server.developerKey);
   expect(answer.status, answer.text).toBe(200);
   return answer.body;
@@ -86,10 +104,12 @@ async function insertMany(projectId: string, count: number, event = "session.end
 /** Runs `work` with a transaction of its own open; the transaction is undone unless it was committed. */
 async function withOpen(work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
   const client = await server.pool.connect();
+  open += 1;
   try {
     await client.query("BEGIN");
     await work(client);
   } finally {
+    open -= 1;
     await client.query("ROLLBACK");
     client.release();
   }
@@ -134,6 +154,7 @@ describe("the feed by pages", () => {
       `{"channel":"text","currentNodeId":"a","messagesCount":1,"extractedVariables":${variables}}`,
       server.developerKey,
     );
+    await allIsShown();
     const answer = await server.api("GET", feed, undefined, server.developerKey);
     expect(answer.text.split(`"extractedVariables":${variables}`).length).toBe(3);
   });
