@@ -1,6 +1,6 @@
 import { type Channel, type ErrorCode, type EventName, startNodeId } from "@sendoff/contract";
 import { mergeMembers, sameJson } from "../json-text.ts";
-import { contradiction, refused } from "./contradiction.ts";
+import { contradiction, erased, refused } from "./contradiction.ts";
 import { type Graces, passDeadline, withDeadline } from "./deadline.ts";
 import { lateCall, lateConversation } from "./late.ts";
 import type { Report, Session } from "./session.ts";
@@ -75,21 +75,14 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
  * @param now the moment of the decision by the database's clock; it becomes the timestamp of the emitted events.
  */
 export function transition(session: Session, report: Report, now: Date, graces: Graces): Decision {
-  if (session.erasedAt !== null) return ofErased(session, session.erasedAt, report);
+  if (session.erasedAt !== null) {
+    return report.type === "deadline" ? duplicate(session) : erased(session.sessionId, session.erasedAt);
+  }
   const decision = decide(session, report, now, graces);
   if (decision.kind !== "changed" || decision.late) return decision;
   const events = withStarted(session, decision.session, decision.events);
   const finalized = withFinalized(decision.session, events, now);
   return { ...finalized, session: withDeadline(finalized.session, now, graces) };
-}
-
-/** Nothing brings the data of an erased session back, not even the report that it came from. */
-function ofErased(session: Session, erasedAt: Date, report: Report): Decision {
-  if (report.type === "deadline") return duplicate(session);
-  return refused(
-    "session_erased",
-    `Session ${session.sessionId} was erased at ${erasedAt.toISOString()}; nothing is taken about it any more. Use another id for a new session.`,
-  );
 }
 
 function decide(session: Session, report: Report, now: Date, graces: Graces): Decision {
