@@ -11,9 +11,10 @@ import { migrate } from "./database/migrate.ts";
 import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
-import { createFeed, type Feed } from "./feed/feed.ts";
+import type { Feed } from "./feed/feed.ts";
+import { openFeed } from "./feed/open.ts";
 import { numberBehindStored } from "./feed/restored.ts";
-import { createStreams, type Streams, streamLimits } from "./feed/streams.ts";
+import type { Streams } from "./feed/streams.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
@@ -134,7 +135,8 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     const dispatcher = startDispatch(ground, links, intake);
     wakeTo.wake = dispatcher.wake;
   }
-  const { feed, streams } = startFeed(ground, options.role, links);
+  const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
+  started.add(() => listener?.stop() ?? Promise.resolve());
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.
   started.add(() => Promise.all([intake.drain(), streams.drain()]));
@@ -286,18 +288,6 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
     await Promise.all([listener.stop(), clients.close()]);
   });
   return dispatcher;
-}
-
-/** The events feed and its live streams, which whoever calls this drains. */
-function startFeed(ground: Ground, role: Role, links: RecordingLinks): { feed: Feed; streams: Streams } {
-  const { pool, log, metrics, started } = ground;
-  const feed = createFeed({ pool, log, metrics, clock: systemClock, mint: links.mint });
-  const streams = createStreams({ feed, log, metrics, limits: streamLimits });
-  if (role !== "worker") {
-    const listener = listen(ground.connection, dueChannel, () => streams.wake(), log);
-    started.add(() => listener.stop());
-  }
-  return { feed, streams };
 }
 
 function routesOf(
