@@ -26,10 +26,23 @@ const roomRules: Record<string, readonly string[]> = {
   logbook: ["database"],
   outbox: ["database", "logbook"],
   lifecycle: ["database", "outbox"],
+  feed: ["database"],
+  retention: ["database", "inspector", "lifecycle", "logbook", "outbox", "recordings"],
   tenancy: ["database", "secrets"],
-  inspector: ["tenancy"],
+  inspector: ["database", "tenancy"],
   dispatch: ["outbox", "tenancy", "secrets", "recordings"],
-  http: ["database", "inspector", "lifecycle", "logbook", "outbox", "recordings", "secrets", "tenancy"],
+  http: [
+    "database",
+    "feed",
+    "inspector",
+    "lifecycle",
+    "logbook",
+    "outbox",
+    "recordings",
+    "retention",
+    "secrets",
+    "tenancy",
+  ],
 };
 /** Files beside the rooms that any room may import. */
 const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts"];

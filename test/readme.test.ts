@@ -21,6 +21,8 @@ import { readConfig } from "../packages/server/src/config.ts";
 import type { Route } from "../packages/server/src/http/route.ts";
 import { agentRoutes } from "../packages/server/src/http/routes/agent.ts";
 import { describeRoutes } from "../packages/server/src/http/routes/describe.ts";
+import { eraseRoutes } from "../packages/server/src/http/routes/erase.ts";
+import { eventRoutes } from "../packages/server/src/http/routes/events.ts";
 import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
 import { inspectRoutes } from "../packages/server/src/http/routes/inspect.ts";
 import { projectWebhookRoutes } from "../packages/server/src/http/routes/project-webhooks.ts";
@@ -266,13 +268,15 @@ describe("docs/api.md", () => {
       ...reportRoutes(none, none),
       ...webhookLogRoutes(none),
       ...reconcileRoutes(none),
+      ...eventRoutes(none, none),
+      ...eraseRoutes(none),
       ...recordingRoutes(none, ""),
       ...inspectRoutes(none),
       ...healthRoutes(none, none, none),
       ...describeRoutes([], ""),
     ];
     const files = readdirSync(join(root, "packages/server/src/http/routes"));
-    expect(files.length, "a file of routes is missing in this test").toBe(12);
+    expect(files.length, "a file of routes is missing in this test").toBe(14);
     const described = [...api.matchAll(/^### `([A-Z]+ \/\S+)`$/gm)].map((match) => match[1]);
     expect(described.toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
   });

@@ -28,7 +28,10 @@ export const errorCatalogue = {
   quota: { status: 409, when: "The project has as many endpoints as it may." },
   no_webhook: { status: 409, when: "The agent has no webhook configured." },
   endpoint_removed: { status: 409, when: "The endpoint of the attempt has been removed since." },
-  session_erased: { status: 409, when: "The session was erased: there is nothing left to send." },
+  session_erased: {
+    status: 409,
+    when: "The session was erased: no report brings its data back, and there is nothing left to send.",
+  },
   delivery_under_way: {
     status: 409,
     when: "The event has not settled yet: it will be sent without a resend.",
@@ -44,6 +47,10 @@ export const errorCatalogue = {
   invalid_url: { status: 422, when: "The endpoint's URL breaks a rule, which the message names." },
   invalid_header: { status: 422, when: "A header of the endpoint breaks a rule, which the message names." },
   masked_value: { status: 422, when: "A masked header value was written back where none is stored for it." },
+  too_many_streams: {
+    status: 429,
+    when: "As many live streams of the feed are open as may. See Retry-After.",
+  },
   internal_error: { status: 500, when: "A mistake of Sendoff. Its log has the request's id." },
   overloaded: { status: 503, when: "More reports wait than may. Try again after Retry-After." },
   test_not_attempted: { status: 503, when: "No worker made the attempt of a test event in time." },

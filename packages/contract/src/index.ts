@@ -1,6 +1,7 @@
 export * from "./agent.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
+export * from "./feed.ts";
 export { examplePayload, goldenExamples } from "./golden.ts";
 export * from "./health.ts";
 export * from "./ids.ts";

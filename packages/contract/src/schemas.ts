@@ -2,6 +2,7 @@ import { z } from "zod";
 import * as agent from "./agent.ts";
 import * as errors from "./errors.ts";
 import * as events from "./events.ts";
+import * as feed from "./feed.ts";
 import * as inspector from "./inspector.ts";
 import * as projectWebhooks from "./project-webhooks.ts";
 import * as projects from "./projects.ts";
@@ -37,6 +38,7 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-created-session": sessions.CreatedSession,
   "api-sessions-page": sessions.SessionsPage,
   "api-session-detail": sessions.SessionDetail,
+  "api-session-erasure": sessions.SessionErasure,
   "api-webhook-log": logs.WebhookLog,
   "api-webhook-log-detail": logs.WebhookLogDetail,
   "api-create-project-webhook": projectWebhooks.CreateProjectWebhook,
@@ -56,6 +58,7 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-rotated-secret": resends.RotatedSecret,
   "api-reconcile": resends.Reconcile,
   "api-missing-event": resends.MissingEvent,
+  "api-feed-event": feed.FeedEvent,
   "api-inspected-request": inspector.InspectedRequest,
   "api-error": errors.ErrorBody,
 };

@@ -61,6 +61,10 @@ export const Session = z
     callStatus: CallStatus.nullable(),
     callDuration: z.number().nullable().meta({ description: "Seconds." }),
     finalizedAt: Timestamp.nullable(),
+    erasedAt: Timestamp.nullable().meta({
+      description:
+        "When its data was erased; null: it was not. Then variables, nodes and late facts are empty.",
+    }),
     recording: RecordingFact.nullable(),
     late: LateFacts.meta({
       description: "Facts that came after their deadline: kept and shown, and no event was emitted for them.",
@@ -68,6 +72,30 @@ export const Session = z
   })
   .meta({ id: "Session" });
 export type Session = z.infer<typeof Session>;
+
+/** The answer to DELETE `.../sessions/{sessionId}`: what was erased by this call. Behaviour, section 6. */
+export const SessionErasure = z
+  .object({
+    sessionId: SessionId,
+    erasedAt: Timestamp,
+    alreadyErased: z.boolean().meta({ description: "An earlier call erased it." }),
+    erased: z.object({
+      variables: z.boolean(),
+      lateFacts: z.boolean(),
+      payloads: z.int().meta({ description: "Bodies of events that were replaced by their SHA-256." }),
+      responseBodies: z.int().meta({ description: "Answers of receivers." }),
+      inspectorRequests: z.int().meta({ description: "Requests that the built-in inspector had kept." }),
+      recording: z.boolean().meta({ description: "There was audio." }),
+    }),
+    deliveries: z.object({
+      cancelled: z.int().meta({ description: "They waited, and settled as cancelled." }),
+      inFlight: z.int().meta({
+        description: "Attempts under way: they end, their answers are not kept, and none is retried.",
+      }),
+    }),
+  })
+  .meta({ id: "SessionErasure" });
+export type SessionErasure = z.infer<typeof SessionErasure>;
 
 /** The answer to a report: the session as the report found or left it. */
 export const ReportAnswer = z
@@ -115,6 +143,9 @@ export const TimelineEvent = z.object({
   emittedAt: Timestamp,
   deliveries: z.int().meta({ description: "To how many endpoints it was owed." }),
   unsentReason: z.enum(["no_endpoint", "not_subscribed"]).nullable(),
+  payloadSha256: z.string().nullable().meta({
+    description: "SHA-256 of the body, in hex, when the session was erased; null while the body is there.",
+  }),
 });
 
 /** One delivery and where it stands. */

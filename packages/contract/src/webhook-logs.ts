@@ -82,7 +82,8 @@ export const WebhookLogDetail = WebhookLog.extend({
 }).meta({ id: "WebhookLogDetail" });
 export type WebhookLogDetail = z.infer<typeof WebhookLogDetail>;
 
-const commaList = <Item extends z.ZodType<string, string>>(item: Item) =>
+/** Several values of a query, separated by commas. */
+export const commaList = <Item extends z.ZodType<string, string>>(item: Item) =>
   z
     .string()
     .transform((list) => list.split(","))

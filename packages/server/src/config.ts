@@ -27,6 +27,8 @@ export interface Config {
   readonly publicUrl: string | null;
   /** SENDOFF_CONVERSATION_GRACE, SENDOFF_CALL_GRACE, SENDOFF_SESSION_TIMEOUT: 30s, 5m, 6h. */
   readonly graces: Graces;
+  /** SENDOFF_RETENTION, 30d, at least 1d: how long sessions, events, attempts and what the inspector got are kept. */
+  readonly retentionMs: number;
   /** SENDOFF_IN_FLIGHT_MAX and SENDOFF_ENDPOINT_IN_FLIGHT_MAX: 1024 and 32. */
   readonly limits: DispatchLimits;
   /** SENDOFF_RATE_LIMIT, SENDOFF_WRONG_KEY_LIMIT and SENDOFF_TRUSTED_PROXIES: 20000:40000, 60 and none. */
@@ -57,6 +59,8 @@ const count = (standard: number, max: number) =>
     .max(max)
     .default(standard)
     .meta({ expected: `a whole number from 1 to ${max}` });
+
+const dayMs = 86_400_000;
 
 const Settings = z.object({
   PORT: z.coerce
@@ -90,6 +94,9 @@ const Settings = z.object({
   SENDOFF_CONVERSATION_GRACE: duration("30s"),
   SENDOFF_CALL_GRACE: duration("5m"),
   SENDOFF_SESSION_TIMEOUT: duration("6h"),
+  SENDOFF_RETENTION: duration("30d")
+    .refine((ms) => ms >= dayMs && ms <= 36_500 * dayMs)
+    .meta({ expected: "a whole number and a unit, such as 30d, from 1d to 36500d" }),
   SENDOFF_IN_FLIGHT_MAX: count(1_024, 10_000),
   SENDOFF_ENDPOINT_IN_FLIGHT_MAX: count(32, 64),
   SENDOFF_RATE_LIMIT: z
@@ -152,6 +159,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       callMs: settings.SENDOFF_CALL_GRACE,
       sessionMs: settings.SENDOFF_SESSION_TIMEOUT,
     },
+    retentionMs: settings.SENDOFF_RETENTION,
     limits: {
       inFlightMax: settings.SENDOFF_IN_FLIGHT_MAX,
       perEndpointMax: settings.SENDOFF_ENDPOINT_IN_FLIGHT_MAX,

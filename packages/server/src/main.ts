@@ -1,22 +1,23 @@
 import { randomUUID } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import type { Server } from "node:http";
 import { join } from "node:path";
-import type pg from "pg";
 import { systemClock } from "./clock.ts";
-import { type Config, readConfig } from "./config.ts";
-import { checkDurability } from "./database/durability.ts";
+import type { Config } from "./config.ts";
 import { dueChannel, listen } from "./database/listen.ts";
-import { migrate } from "./database/migrate.ts";
-import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
+import type { Feed } from "./feed/feed.ts";
+import { openFeed } from "./feed/open.ts";
+import type { Streams } from "./feed/streams.ts";
+import { type Ground, prepareGround, Started, type StartOptions } from "./ground.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
 import { describeRoutes } from "./http/routes/describe.ts";
+import { eraseRoutes } from "./http/routes/erase.ts";
+import { eventRoutes } from "./http/routes/events.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
@@ -27,73 +28,27 @@ import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
 import { textSessionRoutes } from "./http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
-import {
-  loadSecretKey,
-  openSealer,
-  prepareFirstProject,
-  readPublicUrl,
-  resealWithLatest,
-  storePublicUrl,
-} from "./installation.ts";
-import { type Applied, createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
+import { prepareFirstProject, readPublicUrl, storePublicUrl } from "./installation.ts";
+import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
+import type { Applied } from "./lifecycle/batch.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import type { Report } from "./lifecycle/session.ts";
-import { createLog, type Logger } from "./log.ts";
-import { ensureLogPartitions } from "./logbook/partitions.ts";
-import { createMetrics, type Metrics } from "./metrics.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
+import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
 import { Refusal } from "./refusal.ts";
+import { keepRetention } from "./retention/keeper.ts";
 import type { Role, Running } from "./running.ts";
-import type { Sealer } from "./secrets/seal.ts";
-import { asStartError, StartError } from "./start-error.ts";
+import { asStartError } from "./start-error.ts";
 import { createKeyRing } from "./tenancy/keys.ts";
 import { version } from "./version.ts";
-
-export interface StartOptions {
-  readonly role: Role;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** A PostgreSQL that the caller has started; DATABASE_URL when it is missing. */
-  readonly connectionString?: string;
-  /** Where log lines go; standard output when it is missing. */
-  readonly logTo?: { write(line: string): void };
-  /** Process id for start.json: whom to signal. This process when it is missing. */
-  readonly pid?: number;
-}
 
 /** What runs in this process. */
 export interface RunningHere extends Running {
   /** Every route that it answers. */
   readonly routes: readonly Route[];
-}
-
-/** What was started, ended in the opposite order. */
-class Started {
-  readonly #ends: Array<() => Promise<unknown>> = [];
-
-  add(end: () => Promise<unknown>): void {
-    this.#ends.unshift(end);
-  }
-
-  async end(): Promise<void> {
-    for (const end of this.#ends.splice(0)) await end();
-  }
-}
-
-/** What every room is built with. */
-interface Ground {
-  readonly config: Config;
-  readonly connection: Connection;
-  readonly pool: pg.Pool;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly secretKey: Buffer;
-  readonly sealer: Sealer;
-  readonly started: Started;
-  /** Turns true when the process begins to end. */
-  readonly ending: { draining: boolean };
 }
 
 /**
@@ -144,9 +99,11 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
   }
-  // Ended in the opposite order: no new reports, those that were taken, the attempts under way. HTTP closes last, for
-  // until then the built-in inspector receives.
-  started.add(() => intake.drain());
+  const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
+  started.add(() => listener?.stop() ?? Promise.resolve());
+  // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
+  // HTTP closes last, for until then the built-in inspector receives.
+  started.add(() => Promise.all([intake.drain(), streams.drain()]));
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -154,7 +111,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     apiUrl === null || options.role === "worker"
       ? null
       : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
-  const routes = routesOf(ground, options.role, intake, links);
+  const routes = routesOf(ground, options.role, intake, links, feed, streams);
   server?.answerWith(
     createApp({
       pool: ground.pool,
@@ -176,57 +133,6 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       log.info({ event: "sendoff.stopped" });
     },
   };
-}
-
-async function prepareGround(options: StartOptions, started: Started): Promise<Ground> {
-  const config = readConfig(options.env);
-  const log = createLog(config.logLevel, options.logTo);
-  const connectionString = options.connectionString ?? config.databaseUrl;
-  if (connectionString === null) {
-    throw new StartError(
-      "This needs a PostgreSQL: set DATABASE_URL to one of version 15 or later. Only `sendoff start` brings its own.",
-    );
-  }
-  const connection = { connectionString };
-  const pool = createPool(connection, log);
-  started.add(() => pool.end());
-  await waitForAnswer(pool);
-  await checkDurability(pool);
-  const applied = await migrate(pool);
-  if (applied.length > 0) log.info({ event: "database.migrated", migrations: applied });
-  await keepPartitions(pool, log, started);
-  await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
-  const secretKey = await loadSecretKey(config);
-  const sealer = await openSealer(pool, secretKey, config.oldSecretKeys);
-  await keepResealing(pool, sealer, log, started);
-  const ending = { draining: false };
-  return { config, connection, pool, log, metrics: createMetrics(), secretKey, sealer, started, ending };
-}
-
-const hourMs = 3_600_000;
-
-async function keepPartitions(pool: pg.Pool, log: Logger, started: Started): Promise<void> {
-  await ensureLogPartitions(pool);
-  const timer = setInterval(() => {
-    ensureLogPartitions(pool).catch((error: Error) =>
-      log.error({ event: "logbook.partitions_failed", reason: error.message }),
-    );
-  }, hourMs);
-  started.add(async () => clearInterval(timer));
-}
-
-/** How often a process that has old keys looks for values that are sealed with them, in milliseconds. */
-const resealMs = 60_000;
-
-/** Seals anew what old keys sealed, until nobody needs them. Nothing to do for a process without old keys. */
-async function keepResealing(pool: pg.Pool, sealer: Sealer, log: Logger, started: Started): Promise<void> {
-  await resealWithLatest(pool, sealer, log);
-  const timer = setInterval(() => {
-    resealWithLatest(pool, sealer, log).catch((error: Error) =>
-      log.error({ event: "secrets.reseal_failed", reason: error.message }),
-    );
-  }, resealMs);
-  started.add(async () => clearInterval(timer));
 }
 
 const standardPort = 4_600;
@@ -265,7 +171,10 @@ async function publicUrlOf(
   return url;
 }
 
-/** Deadlines and deliveries: what a worker does. */
+const recordingsOf = (config: Config): RecordingStore =>
+  createDiskRecordings(join(config.dataFolder, "recordings"));
+
+/** Deadlines, deliveries and retention: what a worker does. */
 function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportIntake): Dispatcher {
   const { pool, log, metrics, sealer, config, started } = ground;
   const clients = createClients();
@@ -289,15 +198,24 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
     shareDispatcherLock,
   );
   const deadlines = watchDeadlines(pool, intake, log);
+  const { retentionMs } = config;
+  const retention = keepRetention({ pool, log, metrics, retentionMs, recordings: recordingsOf(config) });
   started.add(async () => {
-    await deadlines.stop();
+    await Promise.all([deadlines.stop(), retention.stop()]);
     await dispatcher.drain();
     await Promise.all([listener.stop(), clients.close()]);
   });
   return dispatcher;
 }
 
-function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: RecordingLinks): Route[] {
+function routesOf(
+  ground: Ground,
+  role: Role,
+  intake: ReportIntake,
+  links: RecordingLinks,
+  feed: Feed,
+  streams: Streams,
+): Route[] {
   const { pool, sealer, config } = ground;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
   if (role === "worker") return health;
@@ -310,6 +228,8 @@ function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: Recor
     ...reportRoutes(intake, ground.log),
     ...webhookLogRoutes(pool),
     ...reconcileRoutes(pool),
+    ...eventRoutes(feed, streams),
+    ...eraseRoutes({ pool, log: ground.log, recordings: recordingsOf(config) }),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),
     ...health,

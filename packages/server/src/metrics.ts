@@ -12,6 +12,9 @@ export interface Metrics {
   readonly inFlight: Gauge;
   readonly queueAge: Gauge;
   readonly pending: Gauge;
+  readonly feedStreams: Gauge;
+  readonly feedHeldBack: Gauge;
+  readonly retention: Counter<"what">;
 }
 
 /** Counters of one process in a registry of its own, so that several can stand in one process of a test. */
@@ -70,6 +73,22 @@ export function createMetrics(): Metrics {
     pending: new Gauge({
       name: "sendoff_deliveries_pending",
       help: "Deliveries that wait for an attempt, over all processes (an estimate above 10,000).",
+      registers,
+    }),
+    feedStreams: new Gauge({
+      name: "sendoff_feed_streams",
+      help: "Live streams of the events feed that are open in this process.",
+      registers,
+    }),
+    feedHeldBack: new Gauge({
+      name: "sendoff_feed_held_back_seconds",
+      help: "For how long one open transaction that wrote events has held the feed back; 0 when none does.",
+      registers,
+    }),
+    retention: new Counter({
+      name: "sendoff_retention_removed_total",
+      help: "What was removed for its age: partitions, sessions, events, recordings, inspector_requests.",
+      labelNames: ["what"],
       registers,
     }),
   };

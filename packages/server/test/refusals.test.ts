@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
+import { streamLimits } from "../src/feed/streams.ts";
 import { type ApiAnswer, expectRefused } from "./refused.ts";
 
 let server: TestServer;
@@ -119,6 +120,22 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
       if (answer.status !== 401) return answer;
     }
   },
+  async session_erased() {
+    await server.api("POST", `${session("text-4")}/conversation-ended`, conversation);
+    await server.api("DELETE", session("text-4"));
+    return server.api("POST", `${session("text-4")}/conversation-ended`, conversation);
+  },
+  async too_many_streams() {
+    const gone = new AbortController();
+    const headers = { authorization: `Bearer ${server.projectKey}`, accept: "text/event-stream" };
+    const open = (): Promise<Response> =>
+      fetch(`${server.apiUrl}${project()}/events`, { headers, signal: gone.signal });
+    await Promise.all(Array.from({ length: streamLimits.perProject }, open));
+    const response = await open();
+    const text = await response.text();
+    gone.abort();
+    return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
+  },
   masked_value: () => setWebhook({ url: "https://example.com/", headers: [{ key: "X", value: "••••" }] }),
   endpoint_not_found: () =>
     server.api("POST", `${project()}/reconcile`, {
@@ -134,14 +151,6 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   async endpoint_removed() {
     const logId = await attemptOf("resend-1", 200);
     await server.api("PATCH", `${project()}/agent`, { postSessionWebhook: null });
-    return resend(logId);
-  },
-  async session_erased() {
-    const logId = await attemptOf("resend-2", 200);
-    await server.pool.query(
-      "UPDATE events SET payload = '' WHERE event_id = (SELECT event_id FROM webhook_logs WHERE log_id = $1)",
-      [logId],
-    );
     return resend(logId);
   },
   async delivery_under_way() {

@@ -48,6 +48,7 @@ describe("creating a session", () => {
       callStatus: null,
       callDuration: null,
       finalizedAt: null,
+      erasedAt: null,
       recording: null,
       late: { conversation: null, call: null },
     });

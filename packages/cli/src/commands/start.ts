@@ -51,6 +51,7 @@ Settings are environment variables:
   SENDOFF_CONVERSATION_GRACE       30s: how long to wait for a conversation's end after the call's
   SENDOFF_CALL_GRACE               5m: how long to wait for a call's end after the conversation's
   SENDOFF_SESSION_TIMEOUT          6h: how long to wait for any report
+  SENDOFF_RETENTION                30d: how long sessions, events and attempts are kept
   SENDOFF_IN_FLIGHT_MAX            1024: most attempts under way in a process
   SENDOFF_ENDPOINT_IN_FLIGHT_MAX   32: most attempts under way to one endpoint
   SENDOFF_RATE_LIMIT               20000:40000: requests a second of one key, and how many more in 10 s

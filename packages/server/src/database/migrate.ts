@@ -10,6 +10,8 @@ import { up as fairClaims } from "./migrations/0007-fair-claims.ts";
 import { up as publicUrl } from "./migrations/0008-public-url.ts";
 import { up as resends } from "./migrations/0010-resends-tests-and-old-secrets.ts";
 import { up as owedTo } from "./migrations/0011-owed-to.ts";
+import { up as feed } from "./migrations/0012-feed.ts";
+import { up as erasure } from "./migrations/0013-erasure.ts";
 import { up as projectWebhooks } from "./migrations/0014-project-webhooks.ts";
 import { up as secretKeyRotation } from "./migrations/0015-secret-key-rotation.ts";
 import { up as idsBeforeRows } from "./migrations/0016-ids-before-rows.ts";
@@ -26,6 +28,8 @@ export const migrations: Record<string, Migration> = {
   "0008-public-url": { up: publicUrl },
   "0010-resends-tests-and-old-secrets": { up: resends },
   "0011-owed-to": { up: owedTo },
+  "0012-feed": { up: feed },
+  "0013-erasure": { up: erasure },
   "0014-project-webhooks": { up: projectWebhooks },
   "0015-secret-key-rotation": { up: secretKeyRotation },
   "0016-ids-before-rows": { up: idsBeforeRows },

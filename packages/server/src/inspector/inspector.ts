@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { InspectedRequest } from "@sendoff/contract";
 import type pg from "pg";
+import { inTransaction } from "../database/transaction.ts";
 import { hashSecret } from "../tenancy/keys.ts";
 
 /** How many requests an inspector keeps; the oldest go first. */
@@ -29,7 +30,7 @@ export async function findInspector(pool: pg.Pool, token: string): Promise<strin
   return rows[0]?.id ?? null;
 }
 
-/** Keeps a request as it arrived. */
+/** Keeps a request as it arrived, unless it is of a session that was erased: an attempt may have been under way. */
 export async function keepRequest(
   pool: pg.Pool,
   inspectorId: string,
@@ -38,11 +39,12 @@ export async function keepRequest(
 ): Promise<void> {
   const { rows } = await pool.query<{ id: number }>({
     name: "inspector-keep",
-    text: `INSERT INTO inspector_requests (inspector_id, headers, body) VALUES ($1, $2, $3)
+    text: `INSERT INTO inspector_requests (inspector_id, headers, body)
+           SELECT $1::uuid, $2::text, $3::bytea WHERE NOT EXISTS (SELECT FROM events WHERE webhook_id = $4 AND payload IS NULL)
            RETURNING request_id AS id`,
-    values: [inspectorId, JSON.stringify(headers), body],
+    values: [inspectorId, JSON.stringify(headers), body, headers["webhook-id"] ?? ""],
   });
-  const id = rows[0]?.id ?? 0;
+  const id = rows[0]?.id ?? 1;
   if (id % dropEvery !== 0) return;
   await pool.query(
     `DELETE FROM inspector_requests WHERE inspector_id = $1 AND request_id <=
@@ -50,6 +52,55 @@ export async function keepRequest(
         ORDER BY request_id DESC OFFSET $2 LIMIT 1)`,
     [inspectorId, keptMax],
   );
+}
+
+/**
+ * How long a removal waits for the requests that are being kept, in milliseconds, before it tries again. After a second
+ * PostgreSQL ends an autovacuum that stands in the way.
+ */
+const barrierMs = 1_500;
+const barrierTriesMax = 10;
+
+/**
+ * Removes what arrived with one of these webhook-ids, at whichever inspector. The events have no body any more when this
+ * is called, and that is committed: what begins to be kept from now on looks and is not kept (keepRequest). What began
+ * before is waited for, by a lock that is given back at once.
+ *
+ * @returns how many were removed.
+ */
+export async function removeRequests(pool: pg.Pool, webhookIds: readonly string[]): Promise<number> {
+  if (webhookIds.length === 0) return 0;
+  for (let tries = 1; ; tries++) {
+    try {
+      await inTransaction(pool, async (client) => {
+        await client.query(`SET LOCAL lock_timeout = ${barrierMs}`);
+        await client.query("LOCK TABLE inspector_requests IN SHARE ROW EXCLUSIVE MODE");
+      });
+      break;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "55P03" || tries >= barrierTriesMax) throw error;
+    }
+  }
+  const { rowCount } = await pool.query(
+    `DELETE FROM inspector_requests
+     WHERE EXISTS (SELECT FROM unnest($1::text[]) AS id WHERE position('"' || id || '"' in headers) > 0)`,
+    [webhookIds],
+  );
+  return rowCount ?? 0;
+}
+
+/**
+ * Removes requests that arrived before a moment, the oldest first.
+ *
+ * @returns how many were removed: as many as `limit` when there may be more.
+ */
+export async function removeRequestsBefore(pool: pg.Pool, before: Date, limit: number): Promise<number> {
+  const { rowCount } = await pool.query(
+    `DELETE FROM inspector_requests WHERE request_id IN (
+       SELECT request_id FROM inspector_requests WHERE received_at < $1 ORDER BY request_id LIMIT $2)`,
+    [before, limit],
+  );
+  return rowCount ?? 0;
 }
 
 interface RequestRow {

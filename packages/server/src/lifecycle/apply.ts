@@ -1,36 +1,12 @@
-import type { EventName } from "@sendoff/contract";
-import type pg from "pg";
-import type { Clock } from "../clock.ts";
 import { isUnavailable } from "../database/pool.ts";
 import type { Logger } from "../log.ts";
-import {
-  appendParameters,
-  appendSql,
-  claimOf,
-  type FrozenEvent,
-  freezeEvent,
-  type Owed,
-  owe,
-} from "../outbox/append.ts";
-import type { Handover } from "../outbox/handover.ts";
-import { type Hint, parseHints } from "../outbox/hint.ts";
-import { readSubscribers, type Subscriber, subscribes } from "../outbox/subscribers.ts";
+import type { Hint } from "../outbox/hint.ts";
 import { Refusal } from "../refusal.ts";
+import { type Applied, type Group, groupKey, type Waiting } from "./batch.ts";
 import type { Graces } from "./deadline.ts";
-import type { Report, Session } from "./session.ts";
-import { sessionColumns, sessionOf } from "./store.ts";
-import { transition, unseenSession } from "./transition.ts";
-
-/** What a report did, once it is committed. */
-export interface Applied {
-  readonly session: Session;
-  /** True: the fact was known and nothing changed. */
-  readonly duplicate: boolean;
-  /** True: the report came after its deadline, is kept, and emitted nothing. */
-  readonly late: boolean;
-  /** Events that the report emitted, in order. */
-  readonly events: readonly EventName[];
-}
+import { decideBatch } from "./decide.ts";
+import type { Report } from "./session.ts";
+import { type WriteParts, writeBatch } from "./write.ts";
 
 /** Takes reports and answers each when it is committed. */
 export interface ReportIntake {
@@ -50,64 +26,10 @@ const waitingMax = 10_000;
 /** How often one report may lose its compare-and-set to other processes before its client is asked to come again. */
 const conflictsMax = 20;
 
-interface Waiting {
-  readonly projectId: string;
-  readonly sessionId: string;
-  readonly report: Report;
-  conflicts: number;
-  resolve(applied: Applied): void;
-  reject(error: unknown): void;
-}
-
-/** Reports of one session, decided one after another and stored by one change of its row. */
-interface Group {
-  readonly waiting: Waiting[];
-  readonly answers: Array<Applied | Refusal>;
-  /** null: nothing changes. */
-  readonly change: { readonly session: Session; readonly sessionKey: number } | null;
-  readonly events: readonly FrozenEvent[];
-}
-
-// The sessions of a batch as they are, the time by the one clock that counts, and a number for the ids of what a session's
-// change may make (migration 0016).
-const readSql = `
-  SELECT input.project_id AS wanted_project_id, input.session_id AS wanted_session_id,
-    clock_timestamp() AS now, nextval('drawn_ids') AS drawn, sessions.*
-  FROM unnest($1::uuid[], $2::text[]) AS input (project_id, session_id)
-  LEFT JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id`;
-
-const columns = [{ name: "session_key", type: "bigint" }, ...sessionColumns];
-const names = columns.map((column) => column.name);
-const keyOrCreation = new Set(["session_key", "project_id", "session_id", "created_at"]);
-
-// One statement is one commit: the compare-and-set of each session (its version is the one that was read), its events
-// and their deliveries. A session that somebody else changed meanwhile is not among the rows that come back.
-const writeSql = `
-  WITH saved AS (
-    INSERT INTO sessions (${names.join(", ")})
-    SELECT * FROM unnest(${columns.map((column, index) => `$${index + 1}::${column.type}[]`).join(", ")})
-    ON CONFLICT ON CONSTRAINT one_session_per_id DO UPDATE
-      SET ${names
-        .filter((name) => !keyOrCreation.has(name))
-        .map((name) => `${name} = excluded.${name}`)
-        .join(", ")}
-      WHERE sessions.version = excluded.version - 1
-    RETURNING session_key
-  ), ${appendSql(names.length + 1)}
-  SELECT array(SELECT session_key FROM saved) AS saved, array(SELECT delivery_id FROM born WHERE claimed) AS claimed,
-    (SELECT count(*) FROM born) AS owed, (SELECT count(*) FROM told) AS told,
-    (SELECT string_agg(hint, ',') FROM hinted) AS hints`;
-
-const groupKey = (projectId: string, sessionId: string): string => `${projectId} ${sessionId}`;
-
 /** What the intake works with. */
-export interface IntakeParts {
-  readonly pool: pg.Pool;
+export interface IntakeParts extends WriteParts {
   readonly log: Logger;
   readonly graces: Graces;
-  /** Takes the deliveries that a commit has claimed for this process. */
-  readonly handover: Handover;
-  readonly clock: Clock;
   /** Told of each commit that owes deliveries which nobody has claimed. */
   readonly onOwed: (hints: readonly Hint[]) => void;
   /** Told of each report that was decided and, when it changed something, committed. */
@@ -178,7 +100,7 @@ function takeBatch(queue: readonly Waiting[]): { groups: Map<string, Waiting[]>;
 async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Waiting[]> {
   const startedMs = performance.now();
   try {
-    const { groups, subscribersOf } = await decideBatch(parts, batch);
+    const { groups, subscribersOf } = await decideBatch(parts.pool, parts.graces, batch);
     const changed = groups.filter((group) => group.change !== null);
     const { saved, owed, hints } = await writeBatch(parts, changed, subscribersOf);
     if (hints.length > 0) parts.onOwed(hints);
@@ -201,149 +123,6 @@ async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): P
     return failBatch(parts, batch, error);
   }
 }
-
-async function decideBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Decided> {
-  const wanted = [...batch.values()].map((items) => items[0] as Waiting);
-  const projectIds = wanted.map((item) => item.projectId);
-  const [{ rows }, subscribersOf] = await Promise.all([
-    parts.pool.query<Record<string, unknown>>({
-      name: "report-read",
-      text: readSql,
-      values: [projectIds, wanted.map((item) => item.sessionId)],
-    }),
-    readSubscribers(parts.pool, projectIds),
-  ]);
-  const groups = rows.map((row) => {
-    const projectId = row.wanted_project_id as string;
-    const sessionId = row.wanted_session_id as string;
-    const now = row.now as Date;
-    const drawn = row.drawn as number;
-    const isNew = row.version === null;
-    const waiting = batch.get(groupKey(projectId, sessionId));
-    // Nobody would ever be answered: PostgreSQL has written the id in another way than the one who asked.
-    if (waiting === undefined) throw new Error(`no report of the batch is for ${projectId} ${sessionId}`);
-    return decideGroup(waiting, parts.graces, {
-      session: isNew ? unseenSession(projectId, sessionId, now) : sessionOf(row),
-      sessionKey: isNew ? drawn : (row.session_key as number),
-      isNew,
-      drawn,
-      now,
-      subscribers: subscribersOf.get(projectId) ?? [],
-    });
-  });
-  return { groups, subscribersOf };
-}
-
-/** A batch that is decided, and to whom its events may be owed. */
-interface Decided {
-  readonly groups: readonly Group[];
-  readonly subscribersOf: ReadonlyMap<string, readonly Subscriber[]>;
-}
-
-/** A session as it was read, with what its change is made with. */
-interface Stored {
-  readonly session: Session;
-  readonly sessionKey: number;
-  readonly isNew: boolean;
-  /** The number that was drawn for this change. */
-  readonly drawn: number;
-  readonly now: Date;
-  readonly subscribers: readonly Subscriber[];
-}
-
-/** Decides a session's waiting reports one after another, each on what the one before it left. */
-function decideGroup(waiting: Waiting[], graces: Graces, stored: Stored): Group {
-  const { sessionKey, isNew, drawn, now, subscribers } = stored;
-  let session = stored.session;
-  const events: FrozenEvent[] = [];
-  const answers = waiting.map(({ report }): Applied | Refusal => {
-    const decision = transition(session, report, now, graces);
-    if (decision.kind === "refused") return new Refusal(decision.code, decision.message);
-    // Of several changes in one batch the row sees the last; to the reports they are one after another.
-    session =
-      decision.kind === "changed"
-        ? { ...decision.session, version: stored.session.version + 1 }
-        : decision.session;
-    const late = decision.late ?? false;
-    if (decision.kind === "duplicate") return { session, duplicate: true, late, events: [] };
-    const emitter = { ...session, variables: session.extractedVariables, sessionKey, isNew };
-    // Without anybody who wants it session.started is not emitted (ADR 0026).
-    const emitted = decision.events.filter(
-      (event) =>
-        event !== "session.started" || subscribers.some((subscriber) => subscribes(subscriber, event)),
-    );
-    for (const event of emitted) events.push(freezeEvent(event, emitter, now, drawn, events.length));
-    return { session, duplicate: false, late, events: emitted };
-  });
-  const change = session === stored.session ? null : { session, sessionKey };
-  return { waiting, answers, change, events };
-}
-
-/** What became of a batch: the keys of the sessions that were stored, how much they owe, and what nobody has claimed. */
-interface Written {
-  readonly saved: ReadonlySet<number>;
-  readonly owed: number;
-  readonly hints: readonly Hint[];
-}
-
-async function writeBatch(
-  parts: IntakeParts,
-  groups: readonly Group[],
-  subscribersOf: Decided["subscribersOf"],
-): Promise<Written> {
-  if (groups.length === 0) return { saved: new Set(), owed: 0, hints: [] };
-  // Always in the same order, so that two processes with the same sessions in their batches cannot deadlock.
-  const ordered = groups
-    .map(({ change, events }) => ({ ...(change as NonNullable<Group["change"]>), events }))
-    .sort((left, right) => (groupKeyOf(left.session) < groupKeyOf(right.session) ? -1 : 1));
-  const owed = owe(
-    ordered.flatMap(({ events }) => events),
-    subscribersOf,
-    parts.handover,
-  );
-  let claimed: ReadonlySet<number> = new Set();
-  // Taken before the statement, so that our idea of the leases ends before the database's.
-  const askedMs = parts.clock.monotonicMs();
-  try {
-    const { rows } = await parts.pool.query<WrittenRow>({
-      name: "report-write",
-      text: writeSql,
-      values: [
-        ordered.map(({ sessionKey }) => sessionKey),
-        ...sessionColumns.map(({ field }) => ordered.map(({ session }) => session[field])),
-        ...appendParameters(owed, parts.handover.workerId),
-      ],
-    });
-    const [row] = rows as [WrittenRow];
-    claimed = new Set(row.claimed.map(Number));
-    return { saved: new Set(row.saved.map(Number)), owed: row.owed, hints: parseHints(row.hints ?? "") };
-  } finally {
-    handOver(parts.handover, owed, claimed, askedMs);
-  }
-}
-
-interface WrittenRow {
-  /** bigint arrays come as text. */
-  readonly saved: readonly string[];
-  readonly claimed: readonly string[];
-  readonly owed: number;
-  readonly hints: string | null;
-}
-
-/** What is claimed begins; of what is not, the place is given back. */
-function handOver(
-  handover: Handover,
-  { deliveries }: Owed,
-  claimed: ReadonlySet<number>,
-  askedMs: number,
-): void {
-  for (const delivery of deliveries) {
-    if (claimed.has(delivery.deliveryId)) handover.begin(claimOf(delivery), askedMs);
-    else if (delivery.claim) handover.cancel(delivery.subscriber.endpointId);
-  }
-}
-
-const groupKeyOf = (session: Session): string => groupKey(session.projectId, session.sessionId);
 
 function answer(parts: IntakeParts, group: Group): void {
   group.waiting.forEach((item, index) => {

@@ -18,3 +18,11 @@ export function contradiction(what: string, stored: object): Refused {
     `Another ${what} came first and stands: ${JSON.stringify(stored)}. Send that again, or nothing.`,
   );
 }
+
+/** Nothing brings the data of an erased session back, not even the report that it came from. */
+export function erased(sessionId: string, erasedAt: Date): Refused {
+  return refused(
+    "session_erased",
+    `Session ${sessionId} was erased at ${erasedAt.toISOString()}; nothing is taken about it any more. Use another id for a new session.`,
+  );
+}

@@ -43,6 +43,7 @@ export function viewSession(session: Session): SessionAnswer {
     callStatus: session.callStatus,
     callDuration: session.callDuration,
     finalizedAt: iso(session.finalizedAt),
+    erasedAt: iso(session.erasedAt),
     recording:
       session.recordingReportedAt === null
         ? null
@@ -161,7 +162,7 @@ export async function readTimeline(
   const [events, owed] = await Promise.all([
     pool.query<Omit<z.output<typeof TimelineEvent>, "emittedAt"> & { emittedAt: Date }>(
       `SELECT event, webhook_id AS "webhookId", emitted_at AS "emittedAt", deliveries,
-         unsent_reason AS "unsentReason" FROM events WHERE session_key = $1 ORDER BY event_id`,
+         unsent_reason AS "unsentReason", encode(payload_sha256, 'hex') AS "payloadSha256" FROM events WHERE session_key = $1 ORDER BY event_id`,
       [sessionKey],
     ),
     pool.query<z.output<typeof TimelineDelivery>>(

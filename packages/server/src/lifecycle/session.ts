@@ -44,6 +44,8 @@ export interface Session {
   /** JSON text of a conversation's end, or a call's, that came after its deadline. */
   readonly lateConversation: string | null;
   readonly lateCall: string | null;
+  /** When its data was erased (erase.ts): from then on nothing is taken. */
+  readonly erasedAt: Date | null;
 }
 
 /** One thing that the runtime says about a session. Variables are compact JSON text. */

@@ -37,6 +37,7 @@ export const sessionColumns: readonly Column[] = [
   { name: "deadline_at", type: "timestamptz", field: "deadlineAt" },
   { name: "late_conversation", type: "text", field: "lateConversation" },
   { name: "late_call", type: "text", field: "lateCall" },
+  { name: "erased_at", type: "timestamptz", field: "erasedAt" },
 ];
 
 /** A row of `sessions` as a {@link Session}. */

@@ -1,6 +1,6 @@
 import { type Channel, type ErrorCode, type EventName, startNodeId } from "@sendoff/contract";
 import { mergeMembers, sameJson } from "../json-text.ts";
-import { contradiction, refused } from "./contradiction.ts";
+import { contradiction, erased, refused } from "./contradiction.ts";
 import { type Graces, passDeadline, withDeadline } from "./deadline.ts";
 import { lateCall, lateConversation } from "./late.ts";
 import type { Report, Session } from "./session.ts";
@@ -64,6 +64,7 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
     deadlineAt: null,
     lateConversation: null,
     lateCall: null,
+    erasedAt: null,
   };
 }
 
@@ -74,6 +75,9 @@ export function unseenSession(projectId: string, sessionId: string, now: Date): 
  * @param now the moment of the decision by the database's clock; it becomes the timestamp of the emitted events.
  */
 export function transition(session: Session, report: Report, now: Date, graces: Graces): Decision {
+  if (session.erasedAt !== null) {
+    return report.type === "deadline" ? duplicate(session) : erased(session.sessionId, session.erasedAt);
+  }
   const decision = decide(session, report, now, graces);
   if (decision.kind !== "changed" || decision.late) return decision;
   const events = withStarted(session, decision.session, decision.events);

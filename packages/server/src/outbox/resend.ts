@@ -24,9 +24,11 @@ const triedSql = (endpointId: string): string => `
     AND webhook_logs.endpoint_id = ${endpointId} AND webhook_logs.attempted_at >= event.emitted_at
     AND webhook_logs.attempted_at < now() + interval '1 minute'`;
 
-// An erased event has nothing left to send. One that has a delivery already is left alone: two of its attempts must never be under way at a time. The look
-// comes first, because what it finds gone has its last log row in the same snapshot, so that the count is right; the
-// unique index is for two resends at the same instant. In the lane, deliveries are born in the order of emission.
+// An erased event has nothing left to send. One that has a delivery already is left alone: two of its attempts must never
+// be under way at a time. The look comes first, because what it finds gone has its last log row in the same snapshot, so
+// that the count is right; the unique index is for two resends at the same instant. In the lane, deliveries are born in
+// the order of emission. The event's row is held, so that neither erasing nor retention takes its body away from under
+// the new delivery.
 const oweAgainSql = `
   WITH wanted AS (
     SELECT event.event_id, event.session_key, tried.attempts, $3 AND event.event <> 'recording.ready' AS in_lane
@@ -34,7 +36,6 @@ const oweAgainSql = `
     WHERE event.event_id = ANY ($1::bigint[]) AND coalesce(event.payload, '') <> ''
       AND NOT EXISTS (
         SELECT FROM deliveries WHERE deliveries.event_id = event.event_id AND deliveries.endpoint_id = $2::uuid)
-    -- Whoever erases the session's data meanwhile waits, or is waited for.
     FOR SHARE OF event
   ), owed AS (
     INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, attempts_before, due_at)

@@ -16,7 +16,8 @@ export interface Settlement {
 
 // Outcome and log row are one commit. Worker and attempt guard it: what was taken over meanwhile finds no row here, and
 // its log row was written by the takeover. The next delivery of a lane is due with the same commit, so that it goes out
-// also when this worker dies right after.
+// also when this worker dies right after. Of a session that was erased meanwhile the answer is not kept and nothing is
+// tried again; the mark is on the delivery, for its row is the one that the erasing and this statement both lock.
 const settleSql = `
   WITH input AS (
     SELECT * FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -25,7 +26,9 @@ const settleSql = `
     AS input (delivery_id, attempt, session_id, url, trigger, outcome, error_code, failed_step, response_status,
       response_body, duration_ms, recording_url, settled_as, again_after_ms, project_id, event, webhook_id)
   ), mine AS (
-    SELECT deliveries.*, input.again_after_ms FROM deliveries JOIN input USING (delivery_id)
+    SELECT deliveries.*,
+      CASE WHEN NOT deliveries.session_erased THEN input.again_after_ms END AS again_after_ms
+    FROM deliveries JOIN input USING (delivery_id)
     WHERE deliveries.attempts = input.attempt AND deliveries.worker_id = $1
     ORDER BY deliveries.delivery_id
     FOR UPDATE OF deliveries
@@ -52,8 +55,10 @@ const settleSql = `
   INSERT INTO webhook_logs (${logColumns.join(", ")})
   SELECT input.project_id, mine.session_key, input.session_id, mine.event_id, input.event,
     input.webhook_id, mine.delivery_id, mine.endpoint_id, input.url, mine.attempts_before + input.attempt, input.trigger,
-    input.outcome, input.error_code, input.failed_step, input.response_status, input.response_body,
-    input.duration_ms, input.recording_url, mine.claimed_at, input.settled_as
+    input.outcome, input.error_code, input.failed_step, input.response_status,
+    CASE WHEN NOT mine.session_erased THEN input.response_body END, input.duration_ms,
+    CASE WHEN NOT mine.session_erased THEN input.recording_url END, mine.claimed_at,
+    CASE WHEN mine.session_erased THEN coalesce(input.settled_as, 'cancelled') ELSE input.settled_as END
   FROM mine JOIN input USING (delivery_id)
   RETURNING delivery_id`;
 

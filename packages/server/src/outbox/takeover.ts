@@ -21,11 +21,11 @@ const batchMax = 500;
 // Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). Without retries
 // session.finalized is sent at most once, so it settles; any other event is sent a second time, after a crash only, and
 // never a third. With retries every event is sent again, up to the endpoint's number (guarantees, I2). A resend without
-// retries is sent once, whatever the event: who asked for it sees `unknown` and may ask again. A test is never sent again.
-// Either way the lost attempt gets its log row here.
+// retries is sent once, whatever the event: who asked for it sees `unknown` and may ask again. A test is never sent again,
+// and of an erased session there is nothing left that could be. Either way the lost attempt gets its log row here.
 const takeoverSql = `
   WITH lost AS (
-    SELECT deliveries.delivery_id, deliveries.attempts >= CASE
+    SELECT deliveries.delivery_id, deliveries.session_erased OR deliveries.attempts >= CASE
         WHEN deliveries.trigger = 'test' THEN 1
         WHEN endpoints.retry_attempts IS NOT NULL THEN endpoints.retry_attempts
         WHEN deliveries.trigger = 'live' AND events.event <> 'session.finalized' THEN 2

@@ -14,7 +14,8 @@ import {
 } from "@sendoff/contract";
 import { z } from "zod";
 import { elementsOf, membersOf } from "../../json-text.ts";
-import type { Applied, ReportIntake } from "../../lifecycle/apply.ts";
+import type { ReportIntake } from "../../lifecycle/apply.ts";
+import type { Applied } from "../../lifecycle/batch.ts";
 import { type Report, stateOf } from "../../lifecycle/session.ts";
 import { variablesBytesMax } from "../../lifecycle/transition.ts";
 import type { Logger } from "../../log.ts";

@@ -1,0 +1,105 @@
+import { mkdir } from "node:fs/promises";
+import type pg from "pg";
+import { type Config, readConfig } from "./config.ts";
+import { checkDurability } from "./database/durability.ts";
+import { migrate } from "./database/migrate.ts";
+import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
+import { numberBehindStored } from "./feed/restored.ts";
+import { loadSecretKey, openSealer, resealWithLatest } from "./installation.ts";
+import { createLog, type Logger } from "./log.ts";
+import { ensureLogPartitions } from "./logbook/partitions.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import type { Role } from "./running.ts";
+import type { Sealer } from "./secrets/seal.ts";
+import { StartError } from "./start-error.ts";
+
+export interface StartOptions {
+  readonly role: Role;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** A PostgreSQL that the caller has started; DATABASE_URL when it is missing. */
+  readonly connectionString?: string;
+  /** Where log lines go; standard output when it is missing. */
+  readonly logTo?: { write(line: string): void };
+  /** Process id for start.json: whom to signal. This process when it is missing. */
+  readonly pid?: number;
+}
+
+/** What was started, ended in the opposite order. */
+export class Started {
+  readonly #ends: Array<() => Promise<unknown>> = [];
+
+  add(end: () => Promise<unknown>): void {
+    this.#ends.unshift(end);
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0)) await end();
+  }
+}
+
+/** What every room is built with. */
+export interface Ground {
+  readonly config: Config;
+  readonly connection: Connection;
+  readonly pool: pg.Pool;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly secretKey: Buffer;
+  readonly sealer: Sealer;
+  readonly started: Started;
+  /** Turns true when the process begins to end. */
+  readonly ending: { draining: boolean };
+}
+
+/** Reads the settings, connects to PostgreSQL and migrates it: what every room needs. */
+export async function prepareGround(options: StartOptions, started: Started): Promise<Ground> {
+  const config = readConfig(options.env);
+  const log = createLog(config.logLevel, options.logTo);
+  const connectionString = options.connectionString ?? config.databaseUrl;
+  if (connectionString === null) {
+    throw new StartError(
+      "This needs a PostgreSQL: set DATABASE_URL to one of version 15 or later. Only `sendoff start` brings its own.",
+    );
+  }
+  const connection = { connectionString };
+  const pool = createPool(connection, log);
+  started.add(() => pool.end());
+  await waitForAnswer(pool);
+  await checkDurability(pool);
+  const applied = await migrate(pool);
+  if (applied.length > 0) log.info({ event: "database.migrated", migrations: applied });
+  if (await numberBehindStored(pool)) log.warn({ event: "feed.database_restored" });
+  await keepPartitions(pool, log, started);
+  await mkdir(config.dataFolder, { recursive: true, mode: 0o700 });
+  const secretKey = await loadSecretKey(config);
+  const sealer = await openSealer(pool, secretKey, config.oldSecretKeys);
+  await keepResealing(pool, sealer, log, started);
+  const ending = { draining: false };
+  return { config, connection, pool, log, metrics: createMetrics(), secretKey, sealer, started, ending };
+}
+
+const hourMs = 3_600_000;
+
+async function keepPartitions(pool: pg.Pool, log: Logger, started: Started): Promise<void> {
+  await ensureLogPartitions(pool);
+  const timer = setInterval(() => {
+    ensureLogPartitions(pool).catch((error: Error) =>
+      log.error({ event: "logbook.partitions_failed", reason: error.message }),
+    );
+  }, hourMs);
+  started.add(async () => clearInterval(timer));
+}
+
+/** How often a process that has old keys looks for values that are sealed with them, in milliseconds. */
+const resealMs = 60_000;
+
+/** Seals anew what old keys sealed, until nobody needs them. Nothing to do for a process without old keys. */
+async function keepResealing(pool: pg.Pool, sealer: Sealer, log: Logger, started: Started): Promise<void> {
+  await resealWithLatest(pool, sealer, log);
+  const timer = setInterval(() => {
+    resealWithLatest(pool, sealer, log).catch((error: Error) =>
+      log.error({ event: "secrets.reseal_failed", reason: error.message }),
+    );
+  }, resealMs);
+  started.add(async () => clearInterval(timer));
+}
