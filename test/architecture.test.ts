@@ -50,6 +50,7 @@ const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.
 const topFiles = [
   "child.ts",
   "config.ts",
+  "ground.ts",
   "index.ts",
   "installation.ts",
   "main.ts",
