@@ -26,10 +26,21 @@ const roomRules: Record<string, readonly string[]> = {
   logbook: ["database"],
   outbox: ["database", "logbook"],
   lifecycle: ["database", "outbox"],
-  tenancy: ["database", "secrets"],
+  egress: [],
+  tenancy: ["database", "egress", "secrets"],
   inspector: ["tenancy"],
-  dispatch: ["outbox", "tenancy", "secrets", "recordings"],
-  http: ["database", "inspector", "lifecycle", "logbook", "outbox", "recordings", "secrets", "tenancy"],
+  dispatch: ["egress", "outbox", "tenancy", "secrets", "recordings"],
+  http: [
+    "database",
+    "egress",
+    "inspector",
+    "lifecycle",
+    "logbook",
+    "outbox",
+    "recordings",
+    "secrets",
+    "tenancy",
+  ],
 };
 /** Files beside the rooms that any room may import. */
 const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts"];

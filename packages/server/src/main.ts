@@ -11,6 +11,9 @@ import { migrate } from "./database/migrate.ts";
 import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
+import { assembleGuard } from "./egress/assemble.ts";
+import type { Guard } from "./egress/guard.ts";
+import type { Resolver } from "./egress/resolver.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
@@ -59,6 +62,8 @@ export interface StartOptions {
   readonly connectionString?: string;
   /** Where log lines go; standard output when it is missing. */
   readonly logTo?: { write(line: string): void };
+  /** Who knows the addresses of endpoints' names; the system's DNS servers when it is missing. */
+  readonly resolver?: Resolver;
   /** Process id for start.json: whom to signal. This process when it is missing. */
   readonly pid?: number;
 }
@@ -117,6 +122,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const server = await openHttp(ground, options.role);
   const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
   const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
+  const ownUrl = server === null ? null : localUrl(server.http);
+  const resolver = options.resolver ?? null;
+  const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
   const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
@@ -140,7 +148,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     onAnswered: (report, sessionId, answer) => tellReport(ground, report, sessionId, answer),
   });
   if (options.role !== "api") {
-    const dispatcher = startDispatch(ground, links, intake);
+    const dispatcher = startDispatch(ground, guard, links, intake);
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
   }
@@ -153,8 +161,15 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const start =
     apiUrl === null || options.role === "worker"
       ? null
-      : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
-  const routes = routesOf(ground, options.role, intake, links);
+      : await prepareFirstProject(
+          config,
+          ground.pool,
+          ground.sealer,
+          guard,
+          apiUrl,
+          options.pid ?? process.pid,
+        );
+  const routes = routesOf(ground, guard, options.role, intake, links);
   server?.answerWith(
     createApp({
       pool: ground.pool,
@@ -164,8 +179,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       routes,
     }),
   );
-  const address = server === null ? null : localUrl(server.http);
-  log.info({ event: "sendoff.started", version, role: options.role, address, pid: process.pid });
+  log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
     start,
     routes,
@@ -266,9 +280,16 @@ async function publicUrlOf(
 }
 
 /** Deadlines and deliveries: what a worker does. */
-function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportIntake): Dispatcher {
+function startDispatch(
+  ground: Ground,
+  guard: Guard,
+  links: RecordingLinks,
+  intake: ReportIntake,
+): Dispatcher {
   const { pool, log, metrics, sealer, config, started } = ground;
-  const clients = createClients();
+  const clients = createClients(guard, systemClock, (url, rule) =>
+    log.warn({ event: "delivery.blocked", origin: url.origin, rule }),
+  );
   const dispatcher = createDispatcher({
     pool,
     log,
@@ -297,14 +318,20 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
   return dispatcher;
 }
 
-function routesOf(ground: Ground, role: Role, intake: ReportIntake, links: RecordingLinks): Route[] {
+function routesOf(
+  ground: Ground,
+  guard: Guard,
+  role: Role,
+  intake: ReportIntake,
+  links: RecordingLinks,
+): Route[] {
   const { pool, sealer, config } = ground;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
   if (role === "worker") return health;
   const routes = [
     ...projectRoutes(pool),
-    ...agentRoutes(pool, sealer, config.allowHttp),
-    ...projectWebhookRoutes(pool, sealer, config.allowHttp, ground.metrics, ground.log),
+    ...agentRoutes(pool, sealer, guard),
+    ...projectWebhookRoutes(pool, sealer, guard, ground.metrics, ground.log),
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(intake, ground.log),
