@@ -17,9 +17,12 @@ const tries = 3;
 /**
  * Asks the system's DNS servers. Names are absolute: neither a search list nor `/etc/hosts` has a say (hostile cases,
  * D14), and nothing is remembered.
+ *
+ * @param servers addresses of DNS servers; the system's when they are missing.
  */
-export function createResolver(): Resolver {
+export function createResolver(servers: readonly string[] = []): Resolver {
   const resolver = new dns.Resolver({ timeout: serverTimeoutMs, tries });
+  if (servers.length > 0) resolver.setServers(servers);
   return {
     async resolve(name) {
       const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
