@@ -1,3 +1,5 @@
+// First: the next module needs it when it is loaded.
+import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 

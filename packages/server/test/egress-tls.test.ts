@@ -1,5 +1,7 @@
 import { type AddressInfo, createServer as createTcp, type Server, type Socket } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
 import { type CertificateOptions, type Issued, issue, permittedNames } from "./certificates.ts";
@@ -29,6 +31,7 @@ async function listen(server: Server): Promise<number> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => {});
   });
   servers.push({ server, sockets });
@@ -91,10 +94,13 @@ describe("certificates", () => {
       async () => {
         const middle = await issue("Bound", { by: root, ca: true, more: [permittedNames("elsewhere.org")] });
         const leaf = await issue(host, { by: middle, names: [dns(host)] });
-        return { key: leaf.key, cert: leaf.cert + middle.cert };
+        return { key: leaf.key, cert: `${leaf.cert}\n${middle.cert}` };
       },
     ],
-    ["T9: for the address and not the name", () => ofRoot({ names: [{ type: "ip", value: "127.0.0.1" }] })],
+    [
+      "T9: for the address and not the name",
+      () => issue("An address", { by: root, names: [{ type: "ip", value: "127.0.0.1" }] }),
+    ],
   ];
   const ofRoot = (more: CertificateOptions): Promise<Issued> =>
     issue(host, { by: root, names: [dns(host)], ...more });
@@ -108,7 +114,7 @@ describe("certificates", () => {
   test("the same authority between them may certify a name that it may", async () => {
     const middle = await issue("Bound", { by: root, ca: true, more: [permittedNames("example.com")] });
     const leaf = await issue(host, { by: middle, names: [dns(host)] });
-    const { port } = await startTls({ key: leaf.key, cert: leaf.cert + middle.cert });
+    const { port } = await startTls({ key: leaf.key, cert: `${leaf.cert}\n${middle.cert}` });
     expect((await attempt(clientsFor(port), `https://${host}:${port}/`)).outcome).toBe("delivered");
   });
 
@@ -137,10 +143,13 @@ describe("certificates", () => {
   }, 60_000);
 });
 
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
 /** Bytes of the heap that are in use, after what can be freed was. */
 function heapUsed(): number {
-  globalThis.gc?.();
-  globalThis.gc?.();
+  collect();
+  collect();
   return process.memoryUsage().heapUsed;
 }
 
@@ -184,12 +193,15 @@ describe("what is no TLS server", () => {
         more();
       }),
       await speaks((socket) => socket.end()),
-      await speaks((socket) => socket.resetAndDestroy()),
       await speaks((socket) => socket.end(Buffer.from([21, 3, 3, 0, 2, 2, 40]))),
     ];
     for (const port of ports) {
       expect(await attempt(clientsFor(port), `https://${host}:${port}/`)).toMatchObject(tlsError);
     }
+    // A reset at once may come before the handshake or in it.
+    const resets = await speaks((socket) => socket.resetAndDestroy());
+    const { errorCode } = await attempt(clientsFor(resets), `https://${host}:${resets}/`);
+    expect(errorCode).toMatch(/^(connect|tls)_error$/);
     // What the system has taken from the one who sends garbage lies in the buffers between them.
     expect(Math.max(...taken.map((count) => count()))).toBeLessThan(16 * 2 ** 20);
   });

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
 import { parseAddress } from "./address.ts";
 
 /** Most of a name's addresses that are tried. */
@@ -57,12 +57,12 @@ function dialOne(address: string, port: number, limitMs: number, signal: AbortSi
  * verification cannot be turned off by the environment. HTTP/1.1 alone is offered.
  *
  * @param host name, or address when the operator has opened it as a literal.
- * @param ca further trusted certificates; null: those of Node.js and NODE_EXTRA_CA_CERTS.
+ * @param secureContext which certificates are trusted.
  */
 export function encrypt(
   socket: Socket,
   host: string,
-  ca: readonly string[] | null,
+  secureContext: SecureContext,
   limitMs: number,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
@@ -73,7 +73,7 @@ export function encrypt(
     ...(isAddress ? {} : { servername: host }),
     ALPNProtocols: ["http/1.1"],
     rejectUnauthorized: true,
-    ...(ca === null ? {} : { ca: [...ca] }),
+    secureContext,
   });
   return settled(secure, "secureConnect", limitMs, signal).then(() => secure);
 }

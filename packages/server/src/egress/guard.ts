@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { Refusal } from "../refusal.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { dial, encrypt, inTurn } from "./dial.ts";
@@ -73,6 +74,13 @@ export function createGuard(parts: GuardParts): Guard {
   const { policy, own, resolver } = parts;
   const budgets = parts.budgets ?? standardBudgets;
 
+  let secureContext: SecureContext | null = null;
+  /** Made once: reading the authorities of Node.js for each connection would cost more than its handshake. */
+  const trusted = (): SecureContext => {
+    secureContext ??= createSecureContext(parts.ca === undefined ? {} : { ca: [...parts.ca] });
+    return secureContext;
+  };
+
   const addressesOf = async (url: URL, signal: AbortSignal): Promise<readonly string[]> => {
     const host = url.hostname.replace(/^\[|\]$/g, "");
     if (parseAddress(host) !== null) return [host];
@@ -132,7 +140,7 @@ export function createGuard(parts: GuardParts): Guard {
       if (url.protocol === "http:") return socket;
       progress.step = "tls";
       const host = url.hostname.replace(/^\[|\]$/g, "");
-      return encrypt(socket, host, parts.ca ?? null, budgets.tlsMs, signal);
+      return encrypt(socket, host, trusted(), budgets.tlsMs, signal);
     },
   };
 }
