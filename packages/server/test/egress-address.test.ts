@@ -5,6 +5,7 @@ import { kindOf, parseAddress, parseBlock } from "../src/egress/address.ts";
 import { addressIsOpen, type EgressPolicy, parseBlocks, parsePorts } from "../src/egress/policy.ts";
 import { Refusal } from "../src/refusal.ts";
 import { closedV4, closedV6, openV6, textOfV4, textOfV6 } from "./address-tables.ts";
+import { fuzzRuns, pick, type Random, randomOf } from "./random.ts";
 
 const isOpen = (text: string, policy: Partial<EgressPolicy> = {}, protocol = "https:"): boolean => {
   const address = parseAddress(text);
@@ -120,7 +121,6 @@ describe("what the operator opens and closes", () => {
   });
 });
 
-const fuzzRuns = Number(process.env.SENDOFF_TEST_FUZZ ?? 100_000);
 const seed = 20_261_121;
 
 describe("random input against a classifier of another make", () => {
@@ -169,19 +169,6 @@ describe("random input against a classifier of another make", () => {
   });
 });
 
-type Random = (below: number) => number;
-
-/** Numbers below a bound from a seed (mulberry32). */
-function randomOf(start: number): Random {
-  let state = start >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000) * below);
-  };
-}
-
 const bits = (random: Random, count: number): bigint => {
   let value = 0n;
   for (let done = 0; done < count; done += 16) value = (value << 16n) | BigInt(random(0x1_0000));
@@ -203,12 +190,6 @@ function near(random: Random, [from, to]: readonly [bigint, bigint], width: numb
   const value = at[random(at.length)] ?? from;
   return value < 0n ? 0n : value > most ? most : value;
 }
-
-const pick = <Item>(random: Random, items: readonly Item[]): Item => {
-  const item = items[random(items.length)];
-  if (item === undefined) throw new Error("nothing to pick from");
-  return item;
-};
 
 const someV4 = (random: Random): bigint =>
   random(2) === 0 ? near(random, pick(random, closedV4), 32) : bits(random, 32);

@@ -1,11 +1,10 @@
 import { type AddressInfo, createServer as createTcp, type Server, type Socket } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
 import { type CertificateOptions, type Issued, issue, permittedNames } from "./certificates.ts";
 import { answering, attempt, testClients } from "./egress-attempt.ts";
+import { bytesUsed } from "./memory.ts";
 
 const host = "ok.example.com";
 const dns = (value: string) => ({ type: "dns" as const, value });
@@ -134,24 +133,14 @@ describe("certificates", () => {
       }
     };
     await some(200);
-    const before = heapUsed();
+    const before = bytesUsed();
     await some(1_000);
-    const perAttempt = (heapUsed() - before) / 1_000;
+    const perAttempt = (bytesUsed() - before) / 1_000;
     console.log(`1,000 attempts at a bad certificate: ${Math.round(perAttempt)} bytes each`);
     expect(perAttempt).toBeLessThan(1_024);
     expect(requests).toEqual([]);
   }, 60_000);
 });
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
-/** Bytes of the heap that are in use, after what can be freed was. */
-function heapUsed(): number {
-  collect();
-  collect();
-  return process.memoryUsage().heapUsed;
-}
 
 describe("what is no TLS server", () => {
   test("T8: a handshake that stalls is timed out at the deadline, and so is one that drips", async () => {

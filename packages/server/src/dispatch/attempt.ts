@@ -50,10 +50,12 @@ const tooLate = new Error("the claim does not last long enough any more");
 const overTime = new Error("the deadline of the attempt has passed");
 const overGrace = new Error("the rest of the body took too long");
 const enough = new Error("no more of the answer is needed");
+const attemptOver = new Error("the attempt is over");
 const unlawful = (what: string): Error => Object.assign(new Error(what), { code: "SENDOFF_PROTOCOL" });
 
+/** With an error: undici takes a plain end for the end of a body without a length, also of a request that was aborted. */
 function close({ client, socket }: Connection): void {
-  socket.destroy();
+  socket.destroy(attemptOver);
   client.destroy().catch(() => {});
 }
 
