@@ -53,7 +53,7 @@ export const answering =
     });
   };
 
-export const body = '{"event":"session.ended"}';
+const body = '{"event":"session.ended"}';
 
 /** Clients whose guard lets plain http to loopback through, or whatever the parts say. */
 export const testClients = (parts: TestGuardParts = { policy: { allowHttp: "loopback" } }): Clients =>

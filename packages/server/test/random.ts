@@ -19,5 +19,5 @@ export function pick<Item>(random: Random, items: readonly Item[]): Item {
   return item;
 }
 
-/** How many random inputs a test tries; SENDOFF_TEST_FUZZ changes it for a quick run. */
-export const fuzzRuns = Number(process.env.SENDOFF_TEST_FUZZ ?? 100_000);
+/** How many random inputs a test tries; TEST_FUZZ_RUNS changes it for a quick run. */
+export const fuzzRuns = Number(process.env.TEST_FUZZ_RUNS ?? 100_000);

@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 import { Blocked } from "../egress/guard.ts";
 import { type AttemptResult, blockedResult } from "../outbox/result.ts";
 import { parseRetryAfter } from "../outbox/retry.ts";
-import type { Connection, Origin } from "./clients.ts";
+import { type Connection, connectionGone, type Origin } from "./clients.ts";
 import { failureOf } from "./failure.ts";
 
 /** One POST to make. */
@@ -185,7 +185,15 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    this.#finish(error);
+    if (error === connectionGone && this.#controller === null && !this.#over) this.#another();
+    else this.#finish(error);
+  }
+
+  /** A new connection in the place of one that was closed before a byte was written on it. */
+  #another(): void {
+    if (this.#connection !== null) close(this.#connection);
+    this.#connection = null;
+    this.#open();
   }
 
   #abort(reason: Error): void {

@@ -136,6 +136,12 @@ class IdleConnections implements Origin {
   }
 }
 
+/**
+ * The other side closed an idle connection before a request was written on it: undici looks once more right before it
+ * writes. Nothing has been sent, so another connection may take its place.
+ */
+export const connectionGone = new Error("the connection was closed before the request");
+
 /** An HTTP/1.1 client on a connected socket. It never connects by itself: a second connection would not be checked. */
 function clientOn(url: URL, socket: Socket): Connection {
   let taken = false;
@@ -150,7 +156,7 @@ function clientOn(url: URL, socket: Socket): Connection {
       // Later, as any connection comes: the client does not look again when it is told at once.
       queueMicrotask(() => {
         if (first) callback(null, socket);
-        else callback(new Error("the connection was closed"), null);
+        else callback(connectionGone, null);
       });
     },
   });

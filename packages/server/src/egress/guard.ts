@@ -58,7 +58,7 @@ export interface GuardParts {
 }
 
 /** Bounds within an attempt's deadline, in milliseconds. */
-export interface Budgets {
+interface Budgets {
   readonly dnsMs: number;
   readonly connectMs: number;
   readonly tlsMs: number;

@@ -9,7 +9,7 @@ import {
 } from "./address.ts";
 
 /** Which plain `http://` URLs are let through: none, those of the loopback interface, or all. Behaviour, section 7. */
-export type AllowHttp = "none" | "loopback" | "all";
+type AllowHttp = "none" | "loopback" | "all";
 
 /** Ports from one to another, both included. */
 interface PortRange {
