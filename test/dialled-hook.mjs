@@ -32,7 +32,7 @@ function record(file) {
     if (isIP(address) === 0) return;
     if (loopback.check(address, isIP(address) === 6 ? "ipv6" : "ipv4")) count += 1;
     else appendFileSync(file, `forbidden ${address}\n`);
-    if (count >= 100) flush();
+    if (count >= 10) flush();
   };
   Socket.prototype.connect = function (...args) {
     // Told for each address that is really dialled, after names were looked up.

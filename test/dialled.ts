@@ -20,7 +20,7 @@ export default async function setup(): Promise<() => Promise<void>> {
     }
     await rm(folder, { recursive: true });
     console.log(
-      `Dialled by ${names.length} processes: ${loopback} connections on this machine, ${forbidden.length} to other addresses.`,
+      `Dialled by ${names.length} processes: ${loopback} connections on this machine (those of a killed process to the last ten), ${forbidden.length} to other addresses.`,
     );
     if (forbidden.length > 0) {
       // Vitest prints what a teardown throws, and goes on as if nothing were wrong.

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { hostname } from "node:os";
 import { afterEach, describe, expect, test } from "vitest";
 import { openToTheWorld, testGuard } from "../../../test/guard.ts";
@@ -326,6 +327,26 @@ describe("a connection that is kept", () => {
       expect((await attempt(clients, server.url)).outcome).toBe("delivered");
       expect(server.connections.length).toBe(n);
     }
+  });
+
+  test("is one of at most 64 to an origin; who waits for one is under its deadline", async () => {
+    const held: Socket[] = [];
+    const server = await serve((socket) => {
+      socket.on("data", () => held.push(socket));
+    });
+    const clients = testClients();
+    const some = Array.from({ length: 70 }, () => attempt(clients, server.url, { timeoutMs: 8_000 }));
+    await until("64 are under way", () => held.length === 64);
+    const late = await attempt(clients, server.url, { timeoutMs: 100 });
+    expect(late).toMatchObject({ outcome: "timed_out", failedStep: "connect" });
+    expect(server.connections.length).toBe(64);
+    // One is closed and the others are kept: either makes room.
+    held[0]?.end(ok.replace("200 OK", "200 OK\r\nconnection: close"));
+    for (const socket of held.slice(1, 64)) socket.write(ok);
+    await until("the others follow", () => held.length === 70);
+    for (const socket of held.slice(64)) socket.write(ok);
+    expect((await Promise.all(some)).filter(({ outcome }) => outcome === "delivered").length).toBe(70);
+    expect(server.connections.length).toBeLessThanOrEqual(65);
   });
 
   test("takes one attempt at a time, and is closed with the clients", async () => {

@@ -18,7 +18,7 @@ export interface Origin {
    * @throws Blocked when a rule on URLs forbids the attempt.
    */
   take(url: URL): Connection | null;
-  /** Opens a connection; as {@link Guard.open}. */
+  /** Opens a connection, as {@link Guard.open}, or waits for one of those that there may be. */
   open(url: URL, progress: Progress, signal: AbortSignal): Promise<Connection>;
   /** Gives a connection back whose answer came whole, for another attempt within {@link keepAliveMs}. */
   giveBack(connection: Connection): void;
@@ -30,6 +30,8 @@ export interface Connection {
   readonly socket: Socket;
 }
 
+/** Most connections to one origin (performance, "The design that reached it": more is slower). */
+const connectionsPerOrigin = 64;
 /** Most origins with connections that are kept; those of the one that was used the longest ago are closed. */
 const originsMax = 2_000;
 /**
@@ -76,6 +78,10 @@ class IdleConnections implements Origin {
   /** The youngest last. */
   #idle: Idle[] = [];
   #closed = false;
+  /** How many connections may still be opened. */
+  #places = connectionsPerOrigin;
+  /** Attempts that wait for a place or for a connection that is given back, the first to come first. */
+  readonly #waiting = new Set<() => void>();
   /** The latest URL that passed: most attempts of an origin go to the same. */
   #passed: string | null = null;
 
@@ -99,9 +105,20 @@ class IdleConnections implements Origin {
   }
 
   async open(url: URL, progress: Progress, signal: AbortSignal): Promise<Connection> {
+    while (this.#places === 0) {
+      progress.step = "connect";
+      await this.#change(signal);
+      const idle = this.take(url);
+      if (idle !== null) return idle;
+    }
+    this.#places -= 1;
     try {
-      return clientOn(url, await this.#guard.open(url, progress, signal));
+      const socket = await this.#guard.open(url, progress, signal);
+      if (socket.closed) this.#leave();
+      else socket.once("close", () => this.#leave());
+      return clientOn(url, socket);
     } catch (error) {
+      this.#leave();
       if (error instanceof Blocked) this.#onBlocked(url, error.rule);
       throw error;
     }
@@ -114,11 +131,41 @@ class IdleConnections implements Origin {
       return;
     }
     this.#idle.push({ connection, sinceMs: this.#clock.monotonicMs() });
+    this.#wakeOne();
   }
 
   close(): void {
     this.#closed = true;
     for (const { connection } of this.#idle.splice(0)) connection.client.destroy().catch(() => {});
+  }
+
+  /** Waits until a connection was given back or has been closed; another attempt may have been quicker then. */
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wake = (): void => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const onAbort = (): void => {
+        this.#waiting.delete(wake);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.add(wake);
+    });
+  }
+
+  #wakeOne(): void {
+    const [wake] = this.#waiting;
+    if (wake === undefined) return;
+    this.#waiting.delete(wake);
+    wake();
+  }
+
+  /** A connection is closed, or was not made. */
+  #leave(): void {
+    this.#places += 1;
+    this.#wakeOne();
   }
 
   /** The connection that was idle for the shortest time, when that is short enough; all others that are over go. */
