@@ -111,14 +111,18 @@ function answer(socket: Socket, random: Random): void {
     socket.write(rightAnswer(random), "latin1");
     return;
   }
+  if (random(30) === 0) {
+    socket.resetAndDestroy();
+    return;
+  }
   const whole = Buffer.from(someAnswer(random), "latin1");
   const cut = random(4) === 0 ? random(whole.length + 1) : whole.length;
-  const end = random(400);
+  const end = random(200);
   const rest = (): void => {
     if (socket.destroyed) return;
     if (cut < whole.length) socket.write(whole.subarray(cut));
-    if (end < 330) socket.end();
-    else if (end < 398) socket.resetAndDestroy();
+    if (end < 160) socket.end();
+    else if (end < 198) socket.resetAndDestroy();
   };
   socket.write(whole.subarray(0, cut));
   if (random(3) === 0) setImmediate(rest);
