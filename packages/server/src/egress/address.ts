@@ -45,11 +45,6 @@ const blocks = (...texts: string[]): Block[] =>
 
 /** All that IANA has given out for hosts of the public IPv6 network. */
 const publicV6 = blocks("2000::/3");
-/**
- * Of that, what ipaddr.js does not tell apart as a whole: protocol assignments, with their exceptions, which are anycast
- * services and identifiers, never a receiver.
- */
-const assignmentsV6 = blocks("2001::/23");
 const mappedV6 = blocks("::ffff:0:0/96", "::/96");
 const nat64V6 = blocks("64:ff9b::/96");
 const sixToFourV6 = blocks("2002::/16");
@@ -66,7 +61,8 @@ export function kindOf(address: Address): AddressKind {
   if (range === "loopback") return "loopback";
   if (range !== "unicast") return "not_public";
   if (address.kind() === "ipv4") return "public";
-  return isWithin(address, publicV6) && !isWithin(address, assignmentsV6) ? "public" : "not_public";
+  // For ipaddr.js 4000::1 and ::127.0.0.1 are like any other.
+  return isWithin(address, publicV6) ? "public" : "not_public";
 }
 
 /** The IPv4 address that an IPv6 address leads to through a NAT64 with the well-known prefix (RFC 6052), or null. */
