@@ -2,8 +2,8 @@ import { resolve } from "node:path";
 import { durationMs } from "@sendoff/contract";
 import { z } from "zod";
 import type { DispatchLimits } from "./dispatch/dispatcher.ts";
-import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import { type EgressPolicy, parseBlocks, parsePorts } from "./egress/policy.ts";
+import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
 

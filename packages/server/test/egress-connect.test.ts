@@ -116,6 +116,7 @@ describe("what a name leads to", () => {
     const server = await startTestServer(
       { SENDOFF_ALLOW_HTTP: "all", SENDOFF_EGRESS_DENY: "127.0.0.2", SENDOFF_EGRESS_PORTS: port },
       null,
+      undefined,
       resolver,
     );
     const path = `/v1/projects/${server.projectId}`;
