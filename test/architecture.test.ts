@@ -51,6 +51,7 @@ const topFiles = [
   "index.ts",
   "installation.ts",
   "main.ts",
+  "report-told.ts",
   "running.ts",
   "start-error.ts",
   "supervisor-messages.ts",

@@ -38,9 +38,8 @@ import {
   resealWithLatest,
   storePublicUrl,
 } from "./installation.ts";
-import { type Applied, createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
+import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
-import type { Report } from "./lifecycle/session.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ensureLogPartitions } from "./logbook/partitions.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -48,7 +47,7 @@ import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
-import { Refusal } from "./refusal.ts";
+import { tellReport } from "./report-told.ts";
 import type { Role, Running } from "./running.ts";
 import type { Sealer } from "./secrets/seal.ts";
 import { asStartError, StartError } from "./start-error.ts";
@@ -342,29 +341,4 @@ function routesOf(
     ...health,
   ];
   return [...routes, ...describeRoutes(routes, version)];
-}
-
-function tellReport(
-  { log, metrics }: Ground,
-  report: Report,
-  sessionId: string,
-  answer: Applied | Refusal,
-): void {
-  const result = resultOf(answer);
-  metrics.reports.inc({ type: report.type, result });
-  const events = answer instanceof Refusal ? [] : answer.events;
-  for (const event of events) metrics.events.inc({ event });
-  log.info({
-    event: "report.answered",
-    sessionId,
-    type: report.type,
-    result,
-    ...(answer instanceof Refusal ? { code: answer.code } : { projectId: answer.session.projectId, events }),
-  });
-}
-
-function resultOf(answer: Applied | Refusal): string {
-  if (answer instanceof Refusal) return "refused";
-  if (answer.duplicate) return "duplicate";
-  return answer.late ? "late" : "accepted";
 }
