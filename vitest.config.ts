@@ -3,7 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
-    globalSetup: ["test/postgres.ts"],
+    globalSetup: ["test/dialled.ts", "test/postgres.ts"],
+    setupFiles: ["test/dialled-hook.mjs"],
     // Files share two cores and one PostgreSQL; more files at once only lengthen each.
     maxWorkers: 2,
     testTimeout: 30_000,

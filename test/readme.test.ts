@@ -228,19 +228,19 @@ describe("README.md", () => {
 
   test("its settings table names the settings that there are, and no other", () => {
     const section = sectionOf(readme, "## Settings");
-    const named = [...section.matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
+    const named = [...section.matchAll(/^\| `([A-Z0-9_]+)` \|/gm)].map((match) => match[1]);
     let listed = "";
     try {
       readConfig({ SENDOFF_NO_SUCH_SETTING: "1" });
     } catch (error) {
-      listed = /expected one of ([A-Z_, ]+)/.exec((error as Error).message)?.[1] ?? "";
+      listed = /expected one of ([A-Z0-9_, ]+)/.exec((error as Error).message)?.[1] ?? "";
     }
     expect(named.toSorted()).toEqual(listed.split(", ").toSorted());
   });
 
   test("its settings table has the defaults of the server", () => {
     const defaults = new Map(
-      [...sectionOf(readme, "## Settings").matchAll(/^\| `([A-Z_]+)` \| `([^`]+)`/gm)].map((match) => [
+      [...sectionOf(readme, "## Settings").matchAll(/^\| `([A-Z0-9_]+)` \| `([^`]+)`/gm)].map((match) => [
         match[1],
         match[2],
       ]),

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StartFile } from "@sendoff/contract";
 import type pg from "pg";
+import type { Resolver } from "../packages/server/src/egress/resolver.ts";
 import { startSendoff } from "../packages/server/src/main.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 
@@ -27,21 +28,27 @@ interface ApiAnswer {
   readonly text: string;
 }
 
+/** Names of tests lead nowhere, and nobody outside is asked for them. */
+const noNames: Resolver = { resolve: async () => [] };
+
 /**
  * @param env further settings, as environment variables.
  * @param logTo gets the log's lines, of those levels that SENDOFF_LOG says.
  * @param beside a server on whose database, with whose data folder's key, this one is to work.
+ * @param resolver who knows names; without it they have no address.
  */
 export async function startTestServer(
   env: Record<string, string> = {},
   beside: TestServer | null = null,
   logTo?: { write(line: string): void },
+  resolver: Resolver = noNames,
 ): Promise<TestServer> {
   const database = beside?.database ?? (await createTestDatabase());
   const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-server-"));
   const running = await startSendoff({
     role: "all",
     ...(logTo === undefined ? {} : { logTo }),
+    resolver,
     env: {
       DATABASE_URL: database.url,
       SENDOFF_DATA: dataFolder,

@@ -6,8 +6,7 @@ export interface Mutant {
   readonly name: string;
   /** The rule that is broken. */
   readonly rule: string;
-  /** null: the server has no such rule yet, so there is nothing to break. */
-  readonly patches: readonly Patch[] | null;
+  readonly patches: readonly Patch[];
   /** A violation of one of these is what finds it. */
   readonly expected: readonly string[];
   /** How the run is aimed at it. */
@@ -15,6 +14,7 @@ export interface Mutant {
 }
 
 const claim = "server/dist/outbox/claim.js";
+const guard = "server/dist/egress/guard.js";
 const noFaults: Partial<RunOptions> = { killsPerSecond: 0, stopsPerMinute: 0, seconds: 10 };
 const postgresOnly = { worker: 0, api: 0, postgres: 1 };
 
@@ -108,12 +108,16 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: "server/dist/dispatch/clients.js",
-        from: `import { Pool } from "undici";`,
-        to: `import { interceptors, Pool as Plain } from "undici";
+        from: `import { Client } from "undici";`,
+        to: `import { interceptors, Client as Plain } from "undici";
 const follow = interceptors.redirect({ maxRedirections: 3 });
-class Pool extends Plain {
+class Client extends Plain {
+    constructor(origin, options) {
+        super(origin, options);
+        this.at = origin;
+    }
     dispatch(options, handler) {
-        return follow(super.dispatch.bind(this))(options, handler);
+        return follow(super.dispatch.bind(this))({ ...options, origin: this.at }, handler);
     }
 }`,
       },
@@ -139,8 +143,11 @@ class Pool extends Plain {
   {
     name: "guard-only-at-save",
     rule: "an endpoint's address is checked when the attempt is made, too",
-    // The endpoint "forbidden" of setup.ts is the probe for it; the patch comes with dispatch/egress.ts.
-    patches: null,
+    // The endpoint "forbidden" of setup.ts is the probe for it.
+    patches: [
+      { file: guard, from: "brokenByUrl(url, policy, own)?.rule ?? null", to: `url === null ? "" : null` },
+      { file: guard, from: "throw new Blocked(broken.rule);", to: "void broken;" },
+    ],
     expected: ["I9", "I6"],
     options: noFaults,
   },
@@ -152,6 +159,11 @@ class Pool extends Plain {
         file: "server/dist/dispatch/attempt.js",
         from: "this.#controller.abort(reason);",
         to: "{ this.#finish(reason); setTimeout(() => this.#controller.abort(reason), 400); }",
+      },
+      {
+        file: "server/dist/dispatch/attempt.js",
+        from: "close(this.#connection);",
+        to: "setTimeout(close, 400, this.#connection);",
       },
     ],
     expected: ["I2", "I3"],

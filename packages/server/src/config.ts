@@ -2,10 +2,10 @@ import { resolve } from "node:path";
 import { durationMs } from "@sendoff/contract";
 import { z } from "zod";
 import type { DispatchLimits } from "./dispatch/dispatcher.ts";
+import { type EgressPolicy, parseBlocks, parsePorts } from "./egress/policy.ts";
 import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
-import type { AllowHttp } from "./tenancy/endpoint-rules.ts";
 
 /** Everything that can be set, checked. Behaviour, section 9. */
 export interface Config {
@@ -17,8 +17,11 @@ export interface Config {
   readonly dataFolder: string;
   /** DATABASE_URL: a PostgreSQL 15 or later. null: the embedded one. */
   readonly databaseUrl: string | null;
-  /** SENDOFF_ALLOW_HTTP: `loopback` on the local start (no DATABASE_URL), else `none`. */
-  readonly allowHttp: AllowHttp;
+  /**
+   * Where POSTs may go. SENDOFF_ALLOW_HTTP: `loopback` on the local start (no DATABASE_URL), else `none`;
+   * SENDOFF_EGRESS_ALLOW, SENDOFF_EGRESS_DENY and SENDOFF_EGRESS_PORTS: empty; SENDOFF_EGRESS_NAT64: `off`.
+   */
+  readonly egress: EgressPolicy;
   /** SENDOFF_SECRET_KEY: seals header values and secrets. null: made on the first start and kept in the data folder. */
   readonly secretKey: Buffer | null;
   /** SENDOFF_SECRET_KEYS_OLD, comma-separated, none: keys of before, which still open and never seal. */
@@ -61,6 +64,15 @@ const count = (standard: number, max: number) =>
     .meta({ expected: `a whole number from 1 to ${max}` });
 
 const dayMs = 86_400_000;
+const networks = () =>
+  z
+    .string()
+    .refine((list) => parseBlocks(list) !== null)
+    .optional()
+    .meta({ expected: "networks separated by commas, such as 10.0.0.0/8,fd00::/8" });
+
+const blocksOf = (list: string | undefined): EgressPolicy["allow"] =>
+  list === undefined ? [] : (parseBlocks(list) ?? []);
 
 const Settings = z.object({
   PORT: z.coerce
@@ -79,6 +91,14 @@ const Settings = z.object({
     .enum(["none", "loopback", "all"])
     .optional()
     .meta({ expected: "none, loopback or all" }),
+  SENDOFF_EGRESS_ALLOW: networks(),
+  SENDOFF_EGRESS_DENY: networks(),
+  SENDOFF_EGRESS_PORTS: z
+    .string()
+    .refine((list) => parsePorts(list) !== null)
+    .optional()
+    .meta({ expected: "ports and ranges from 1 to 65535, separated by commas, such as 8080,9000-9100" }),
+  SENDOFF_EGRESS_NAT64: z.enum(["off", "on"]).default("off").meta({ expected: "off or on" }),
   SENDOFF_SECRET_KEY: z
     .string()
     .refine((text) => parseSecretKey(text) !== null)
@@ -139,6 +159,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   for (const name of unknown) {
     wrong.push(`${name} is not a setting; expected one of ${Object.keys(Settings.shape).join(", ")}`);
   }
+  // Whoever sets this has turned the verification of certificates off for every connection of this process.
+  if (given.NODE_TLS_REJECT_UNAUTHORIZED === "0") {
+    wrong.push(
+      'NODE_TLS_REJECT_UNAUTHORIZED is "0"; expected it not to be set. To trust a certificate authority of your own, name its file in NODE_EXTRA_CA_CERTS',
+    );
+  }
   if (!result.success || wrong.length > 0) {
     throw new ConfigError(
       `Some settings are wrong:\n${[...new Set(wrong)].map((line) => `  - ${line}`).join("\n")}`,
@@ -150,7 +176,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host: settings.HOST,
     dataFolder: resolve(settings.SENDOFF_DATA),
     databaseUrl: settings.DATABASE_URL ?? null,
-    allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
+    egress: {
+      allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
+      allow: blocksOf(settings.SENDOFF_EGRESS_ALLOW),
+      deny: blocksOf(settings.SENDOFF_EGRESS_DENY),
+      ports:
+        settings.SENDOFF_EGRESS_PORTS === undefined ? [] : (parsePorts(settings.SENDOFF_EGRESS_PORTS) ?? []),
+      nat64: settings.SENDOFF_EGRESS_NAT64 === "on",
+    },
     secretKey: settings.SENDOFF_SECRET_KEY === undefined ? null : parseSecretKey(settings.SENDOFF_SECRET_KEY),
     oldSecretKeys: (settings.SENDOFF_SECRET_KEYS_OLD ?? []).filter((key) => key !== null),
     publicUrl: settings.SENDOFF_PUBLIC_URL?.replace(/\/+$/, "") ?? null,

@@ -4,6 +4,7 @@ import { type Config, readConfig } from "./config.ts";
 import { checkDurability } from "./database/durability.ts";
 import { migrate } from "./database/migrate.ts";
 import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
+import type { Resolver } from "./egress/resolver.ts";
 import { numberBehindStored } from "./feed/restored.ts";
 import { loadSecretKey, openSealer, resealWithLatest } from "./installation.ts";
 import { createLog, type Logger } from "./log.ts";
@@ -20,6 +21,8 @@ export interface StartOptions {
   readonly connectionString?: string;
   /** Where log lines go; standard output when it is missing. */
   readonly logTo?: { write(line: string): void };
+  /** Who knows the addresses of endpoints' names; the system's DNS servers when it is missing. */
+  readonly resolver?: Resolver;
   /** Process id for start.json: whom to signal. This process when it is missing. */
   readonly pid?: number;
 }

@@ -4,6 +4,7 @@ import { agentEvents, StartFile } from "@sendoff/contract";
 import type pg from "pg";
 import type { Config } from "./config.ts";
 import { inTransaction } from "./database/transaction.ts";
+import type { Guard } from "./egress/guard.ts";
 import { createInspector } from "./inspector/inspector.ts";
 import type { Logger } from "./log.ts";
 import { keysInUse, reseal } from "./secrets/reseal.ts";
@@ -115,12 +116,13 @@ export async function prepareFirstProject(
   config: Config,
   pool: pg.Pool,
   sealer: Sealer,
+  guard: Guard,
   apiUrl: string,
   pid: number,
 ): Promise<StartFile> {
   const path = join(config.dataFolder, "start.json");
   const stored = await storedStart(path, pool);
-  const made = stored ?? (await alone(pool, () => makeFirst(pool, sealer, apiUrl)));
+  const made = stored ?? (await alone(pool, () => makeFirst(pool, sealer, guard, apiUrl)));
   const start: StartFile = {
     apiUrl,
     dashboardUrl: null,
@@ -167,7 +169,7 @@ async function alone<Result>(pool: pg.Pool, work: () => Promise<Result>): Promis
 type FirstProject = Pick<StartFile, "inspectorUrl" | "projectId" | "projectKey" | "developerKey">;
 
 /** On an empty database a project whose agent points at an inspector; else new keys for the oldest project there is. */
-async function makeFirst(pool: pg.Pool, sealer: Sealer, apiUrl: string): Promise<FirstProject> {
+async function makeFirst(pool: pg.Pool, sealer: Sealer, guard: Guard, apiUrl: string): Promise<FirstProject> {
   const oldest = (await listProjects(pool, null))[0];
   const project =
     oldest === undefined
@@ -175,7 +177,7 @@ async function makeFirst(pool: pg.Pool, sealer: Sealer, apiUrl: string): Promise
       : { id: oldest.id, key: await createKey(pool, { kind: "project", projectId: oldest.id }) };
   const inspectorUrl = `${apiUrl}/inspect/${await createInspector(pool, project.id)}`;
   const developerKey = await createKey(pool, { kind: "developer" });
-  if (oldest === undefined) await pointAtInspector(pool, sealer, project.id, inspectorUrl);
+  if (oldest === undefined) await pointAtInspector(pool, sealer, guard, project.id, inspectorUrl);
   return { inspectorUrl, projectId: project.id, projectKey: project.key, developerKey };
 }
 
@@ -191,13 +193,13 @@ async function followInspector(pool: pg.Pool, projectId: string, from: string, t
 async function pointAtInspector(
   pool: pg.Pool,
   sealer: Sealer,
+  guard: Guard,
   projectId: string,
   inspectorUrl: string,
 ): Promise<void> {
   const postSessionWebhook = { url: inspectorUrl, events: [...agentEvents] };
   const kept = new Map([["name", '"First agent"']]);
-  // The one endpoint that is ours: plain http is right for it, wherever this process listens.
-  await updateAgent(pool, sealer, "all", projectId, { postSessionWebhook }, kept);
+  await updateAgent(pool, sealer, guard, projectId, { postSessionWebhook }, kept);
 }
 
 /** Leaves for workers in other processes where the API is reached. */

@@ -6,6 +6,8 @@ import type { Config } from "./config.ts";
 import { dueChannel, listen } from "./database/listen.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
+import { assembleGuard } from "./egress/assemble.ts";
+import type { Guard } from "./egress/guard.ts";
 import type { Feed } from "./feed/feed.ts";
 import { openFeed } from "./feed/open.ts";
 import type { Streams } from "./feed/streams.ts";
@@ -30,15 +32,13 @@ import { textSessionRoutes } from "./http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
 import { prepareFirstProject, readPublicUrl, storePublicUrl } from "./installation.ts";
 import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
-import type { Applied } from "./lifecycle/batch.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
-import type { Report } from "./lifecycle/session.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
-import { Refusal } from "./refusal.ts";
+import { tellReport } from "./report-told.ts";
 import { keepRetention } from "./retention/keeper.ts";
 import type { Role, Running } from "./running.ts";
 import { asStartError } from "./start-error.ts";
@@ -72,6 +72,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const server = await openHttp(ground, options.role);
   const apiUrl = await publicUrlOf(ground, options.role, server?.http ?? null);
   const publicUrl = async (): Promise<string> => apiUrl ?? (await readPublicUrl(ground.pool));
+  const ownUrl = server === null ? null : localUrl(server.http);
+  const resolver = options.resolver ?? null;
+  const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
   const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
@@ -95,7 +98,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     onAnswered: (report, sessionId, answer) => tellReport(ground, report, sessionId, answer),
   });
   if (options.role !== "api") {
-    const dispatcher = startDispatch(ground, links, intake);
+    const dispatcher = startDispatch(ground, guard, links, intake);
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
   }
@@ -110,8 +113,15 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const start =
     apiUrl === null || options.role === "worker"
       ? null
-      : await prepareFirstProject(config, ground.pool, ground.sealer, apiUrl, options.pid ?? process.pid);
-  const routes = routesOf(ground, options.role, intake, links, feed, streams);
+      : await prepareFirstProject(
+          config,
+          ground.pool,
+          ground.sealer,
+          guard,
+          apiUrl,
+          options.pid ?? process.pid,
+        );
+  const routes = routesOf(ground, guard, options.role, intake, links, feed, streams);
   server?.answerWith(
     createApp({
       pool: ground.pool,
@@ -121,8 +131,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       routes,
     }),
   );
-  const address = server === null ? null : localUrl(server.http);
-  log.info({ event: "sendoff.started", version, role: options.role, address, pid: process.pid });
+  log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
     start,
     routes,
@@ -175,9 +184,16 @@ const recordingsOf = (config: Config): RecordingStore =>
   createDiskRecordings(join(config.dataFolder, "recordings"));
 
 /** Deadlines, deliveries and retention: what a worker does. */
-function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportIntake): Dispatcher {
+function startDispatch(
+  ground: Ground,
+  guard: Guard,
+  links: RecordingLinks,
+  intake: ReportIntake,
+): Dispatcher {
   const { pool, log, metrics, sealer, config, started } = ground;
-  const clients = createClients();
+  const clients = createClients(guard, systemClock, (url, rule) =>
+    log.warn({ event: "delivery.blocked", origin: url.origin, rule }),
+  );
   const dispatcher = createDispatcher({
     pool,
     log,
@@ -210,6 +226,7 @@ function startDispatch(ground: Ground, links: RecordingLinks, intake: ReportInta
 
 function routesOf(
   ground: Ground,
+  guard: Guard,
   role: Role,
   intake: ReportIntake,
   links: RecordingLinks,
@@ -221,8 +238,8 @@ function routesOf(
   if (role === "worker") return health;
   const routes = [
     ...projectRoutes(pool),
-    ...agentRoutes(pool, sealer, config.allowHttp),
-    ...projectWebhookRoutes(pool, sealer, config.allowHttp, ground.metrics, ground.log),
+    ...agentRoutes(pool, sealer, guard),
+    ...projectWebhookRoutes(pool, sealer, guard, ground.metrics, ground.log),
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(intake, ground.log),
@@ -235,29 +252,4 @@ function routesOf(
     ...health,
   ];
   return [...routes, ...describeRoutes(routes, version)];
-}
-
-function tellReport(
-  { log, metrics }: Ground,
-  report: Report,
-  sessionId: string,
-  answer: Applied | Refusal,
-): void {
-  const result = resultOf(answer);
-  metrics.reports.inc({ type: report.type, result });
-  const events = answer instanceof Refusal ? [] : answer.events;
-  for (const event of events) metrics.events.inc({ event });
-  log.info({
-    event: "report.answered",
-    sessionId,
-    type: report.type,
-    result,
-    ...(answer instanceof Refusal ? { code: answer.code } : { projectId: answer.session.projectId, events }),
-  });
-}
-
-function resultOf(answer: Applied | Refusal): string {
-  if (answer instanceof Refusal) return "refused";
-  if (answer.duplicate) return "duplicate";
-  return answer.late ? "late" : "accepted";
 }

@@ -164,7 +164,7 @@ describe("the values of headers", () => {
     const headers = [{ key: "A", value: "the-secret-itself" }];
     await write("PATCH", { postSessionWebhook: { url: "https://hooks.example.com/", headers } });
     const masked = [{ key: "A", value: "••••self" }];
-    await write("PATCH", { postSessionWebhook: { url: "https://HOOKS.example.com:443", headers: masked } });
+    await write("PATCH", { postSessionWebhook: { url: "https://hooks.example.com", headers: masked } });
     expect((await get()).postSessionWebhook).toEqual({ url: "https://hooks.example.com/", headers: masked });
   });
 });

@@ -1,13 +1,14 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type pg from "pg";
-import { buildConnector, Pool } from "undici";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { testGuard } from "../../../test/guard.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
 import { systemClock } from "../src/clock.ts";
 import { createClients } from "../src/dispatch/clients.ts";
 import { createDispatcher, type Dispatcher, type DispatcherParts } from "../src/dispatch/dispatcher.ts";
+import type { Guard } from "../src/egress/guard.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
@@ -22,6 +23,7 @@ import { createProject } from "../src/tenancy/projects.ts";
 const log = createLog("silent");
 const key = randomBytes(32);
 const sealer = createSealer(key);
+const guard = testGuard({ policy: { allowHttp: "loopback" } });
 let database: TestDatabase;
 let sink: Sink;
 let intake: ReportIntake;
@@ -46,7 +48,7 @@ beforeEach(async () => {
     events: ["session.ended" as const],
     delivery: { timeout: "8s" },
   };
-  await updateAgent(database.pool, sealer, "loopback", projectId, { postSessionWebhook }, new Map());
+  await updateAgent(database.pool, sealer, guard, projectId, { postSessionWebhook }, new Map());
 });
 afterEach(async () => {
   await dispatcher?.drain();
@@ -62,7 +64,7 @@ function start(more: Partial<DispatcherParts>): void {
     sealer,
     metrics: createMetrics(),
     clock: systemClock,
-    clients: createClients(),
+    clients: createClients(guard, systemClock),
     links: createRecordingLinks(async () => "http://127.0.0.1", key, systemClock),
     limits: { inFlightMax: 1_024, perEndpointMax: 32 },
     workerId: randomUUID(),
@@ -90,17 +92,19 @@ async function logs(): Promise<Array<Record<string, unknown>>> {
 
 describe("a connection that takes its time", () => {
   test("counts as part of the attempt: what is within the timeout is sent on it, at once", async () => {
-    const connect = buildConnector({});
-    const slowly: buildConnector.connector = (options, callback) => {
-      setTimeout(() => connect(options, callback), 2_000);
+    const slowly: Guard = {
+      ...guard,
+      async open(url, progress, signal) {
+        const socket = await guard.open(url, progress, signal);
+        await new Promise((resolve) => setTimeout(resolve, 2_000));
+        return socket;
+      },
     };
-    const pool = new Pool(new URL(sink.url).origin, { connect: slowly });
-    start({ clients: { for: () => pool, close: () => pool.close() } });
+    start({ clients: createClients(slowly, systemClock) });
     await report("slow");
     await until("the attempt is logged", async () => (await logs()).length > 0);
     expect(await logs()).toMatchObject([{ outcome: "delivered", attempt: 1 }]);
     expect((await logs())[0]?.duration_ms).toBeGreaterThan(1_900);
-    await pool.close();
   });
 });
 
@@ -156,7 +160,7 @@ describe("a report that is committed while the delivery before it in its lane se
   test("is seen by neither of the two commits, and goes out at once all the same", async () => {
     const events = ["session.ended" as const, "call.ended" as const];
     const postSessionWebhook = { url: sink.url, events };
-    await updateAgent(database.pool, sealer, "loopback", projectId, { postSessionWebhook }, new Map());
+    await updateAgent(database.pool, sealer, guard, projectId, { postSessionWebhook }, new Map());
     let settlings = 0;
     const pool = withSlowSettling(database.pool, async () => {
       settlings += 1;

@@ -243,7 +243,7 @@ describe("how many and which endpoints a project may have", () => {
     expect((await project.hook("GET")).body.webhooks.length).toBe(49);
   });
 
-  test("U48: the same URL twice in a project is refused, in whatever spelling, also beside the agent's", async () => {
+  test("U48: the same URL twice in a project is refused, also beside the agent's", async () => {
     const project = await freshProject();
     const url = "http://127.0.0.1:9/hook";
     const agent = (to: string): Promise<ApiAnswer> =>
@@ -255,7 +255,8 @@ describe("how many and which endpoints a project may have", () => {
     expect(refused.length).toBe(7);
     for (const answer of refused) expectRefused(answer, "duplicate_endpoint", url, made?.body.id);
     expect(refused[0]?.body.error.details[0].path).toBe("url");
-    expectRefused(await project.hook("POST", "", { url: "HTTP://127.1:9/a/../hook" }), "duplicate_endpoint");
+    // Another spelling is not taken at all, so that this is all there is to compare.
+    expectRefused(await project.hook("POST", "", { url: "HTTP://127.1:9/a/../hook" }), "invalid_url");
     expectRefused(await agent(url), "duplicate_endpoint", made?.body.id);
     expect((await agent("http://127.0.0.1:9/agent")).status).toBe(200);
     expect((await agent("http://127.0.0.1:9/agent")).status).toBe(200);

@@ -44,6 +44,11 @@ Settings are environment variables:
   DATABASE_URL                     a PostgreSQL 15 or later instead of the embedded one
   SENDOFF_ALLOW_HTTP               none, loopback or all: which http:// endpoints are let through
                                    (loopback, but none with DATABASE_URL)
+  SENDOFF_EGRESS_ALLOW             networks (CIDRs, with commas) that webhooks may go to although they
+                                   are not public
+  SENDOFF_EGRESS_DENY              networks that webhooks may not go to, whatever else is open
+  SENDOFF_EGRESS_PORTS             ports beside 443 and 8443, such as 8080,9000-9100
+  SENDOFF_EGRESS_NAT64             off; on: this network reaches IPv4 through 64:ff9b::/96
   SENDOFF_SECRET_KEY               32 bytes in base64 that seal secrets (made at the first start);
                                    processes on several machines need the same
   SENDOFF_SECRET_KEYS_OLD          keys of before, with commas between them, while the key is changed

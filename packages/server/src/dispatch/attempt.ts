@@ -1,8 +1,11 @@
 import type { AttemptStep } from "@sendoff/contract";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../clock.ts";
-import type { AttemptResult } from "../outbox/result.ts";
+import { Blocked } from "../egress/guard.ts";
+import { type AttemptResult, blockedResult } from "../outbox/result.ts";
 import { parseRetryAfter } from "../outbox/retry.ts";
+import { type Connection, connectionGone, type Origin } from "./clients.ts";
+import { failureOf } from "./failure.ts";
 
 /** One POST to make. */
 export interface AttemptRequest {
@@ -23,6 +26,8 @@ const bodyKeptMax = 4 * 1024;
 const bodyGraceMs = 1_000;
 /** Most informational (1xx) answers before the real one. */
 const informationalMax = 8;
+/** Most fields of an answer's header. */
+const headerFieldsMax = 200;
 
 /**
  * Makes one POST and tells how it ended. It never throws, follows no redirect, sends nothing twice, and is over by the
@@ -31,45 +36,42 @@ const informationalMax = 8;
  * @returns null when it might not begin any more: not one byte was written.
  */
 export function makeAttempt(
-  client: Dispatcher,
+  origin: Origin,
   request: AttemptRequest,
   clock: Clock,
 ): Promise<AttemptResult | null> {
   if (!request.mayBegin()) return Promise.resolve(null);
   return new Promise((resolve) => {
-    const exchange = new Exchange(clock, request, resolve);
-    try {
-      client.dispatch(
-        {
-          origin: request.url.origin,
-          path: request.url.pathname + request.url.search,
-          method: "POST",
-          headers: request.headers as string[],
-          body: request.body,
-          // Undici's own timers start anew with each byte; the deadline above does not.
-          headersTimeout: 0,
-          bodyTimeout: 0,
-        },
-        exchange,
-      );
-    } catch (error) {
-      exchange.onResponseError(null, error as Error);
-    }
+    new Exchange(origin, clock, request, resolve).begin();
   });
 }
 
 const tooLate = new Error("the claim does not last long enough any more");
 const overTime = new Error("the deadline of the attempt has passed");
+const overGrace = new Error("the rest of the body took too long");
 const enough = new Error("no more of the answer is needed");
+const attemptOver = new Error("the attempt is over");
+const unlawful = (what: string): Error => Object.assign(new Error(what), { code: "SENDOFF_PROTOCOL" });
+
+/** With an error: undici takes a plain end for the end of a body without a length, also of a request that was aborted. */
+function close({ client, socket }: Connection): void {
+  socket.destroy(attemptOver);
+  client.destroy().catch(() => {});
+}
 
 /** One request and its answer, as undici tells of them. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly #origin: Origin;
   readonly #clock: Clock;
+  readonly #request: AttemptRequest;
   readonly #startedMs: number;
   readonly #resolve: (result: AttemptResult | null) => void;
-  readonly #mayBegin: () => boolean;
   readonly #deadline: NodeJS.Timeout;
   #grace: NodeJS.Timeout | undefined;
+  /** While a connection is being opened: what ends that. */
+  #opening: AbortController | null = null;
+  readonly #progress: { step: "dns" | "connect" | "tls" } = { step: "dns" };
+  #connection: Connection | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #over = false;
   #status: number | null = null;
@@ -78,19 +80,68 @@ class Exchange implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  constructor(clock: Clock, request: AttemptRequest, resolve: (result: AttemptResult | null) => void) {
+  constructor(
+    origin: Origin,
+    clock: Clock,
+    request: AttemptRequest,
+    resolve: (result: AttemptResult | null) => void,
+  ) {
+    this.#origin = origin;
     this.#clock = clock;
+    this.#request = request;
     this.#startedMs = clock.monotonicMs();
     this.#resolve = resolve;
-    this.#mayBegin = request.mayBegin;
     this.#deadline = setTimeout(() => this.#abort(overTime), request.timeoutMs);
+  }
+
+  begin(): void {
+    try {
+      const idle = this.#origin.take(this.#request.url);
+      if (idle !== null) this.#send(idle);
+      else this.#open();
+    } catch (error) {
+      this.#finish(error as Error);
+    }
+  }
+
+  #open(): void {
+    this.#opening = new AbortController();
+    this.#origin.open(this.#request.url, this.#progress, this.#opening.signal).then(
+      (connection) => {
+        this.#opening = null;
+        if (this.#over) close(connection);
+        else this.#send(connection);
+      },
+      (error: Error) => this.#finish(error),
+    );
+  }
+
+  #send(connection: Connection): void {
+    this.#connection = connection;
+    const { url, headers, body } = this.#request;
+    try {
+      connection.client.dispatch(
+        {
+          path: url.pathname + url.search,
+          method: "POST",
+          headers: headers as string[],
+          body,
+          // Undici's own timers start anew with each byte; the deadline above does not.
+          headersTimeout: 0,
+          bodyTimeout: 0,
+        },
+        this,
+      );
+    } catch (error) {
+      this.#finish(error as Error);
+    }
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     // It waited for a connection for longer than it may: abort before the first byte is written.
     if (this.#over) controller.abort(overTime);
-    else if (!this.#mayBegin()) controller.abort(tooLate);
+    else if (!this.#request.mayBegin()) controller.abort(tooLate);
   }
 
   onResponseStart(
@@ -98,9 +149,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
+    const { rawHeaders } = controller;
+    if (Array.isArray(rawHeaders) && rawHeaders.length > headerFieldsMax * 2) {
+      controller.abort(unlawful("too many header fields"));
+      return;
+    }
     if (status < 200) {
       if (++this.#informational > informationalMax)
-        controller.abort(new Error("too many informational answers"));
+        controller.abort(unlawful("too many informational answers"));
       return;
     }
     this.#status = status;
@@ -109,7 +165,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
       this.#clock.wallMs(),
     );
-    this.#grace = setTimeout(() => this.#abort(enough), bodyGraceMs);
+    this.#grace = setTimeout(() => this.#abort(overGrace), bodyGraceMs);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -117,7 +173,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#bytes < bodyKeptMax)
       this.#chunks.push(Buffer.from(chunk.subarray(0, bodyKeptMax - this.#bytes)));
     this.#bytes += chunk.length;
-    if (this.#bytes > bodyReadMax) controller.abort(enough);
+    if (this.#bytes >= bodyReadMax) controller.abort(enough);
   }
 
   onResponseEnd(): void {
@@ -125,11 +181,19 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestUpgrade(controller: Dispatcher.DispatchController): void {
-    controller.abort(new Error("the server switched protocols"));
+    controller.abort(unlawful("the server switched protocols"));
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    this.#finish(error);
+    if (error === connectionGone && this.#controller === null && !this.#over) this.#another();
+    else this.#finish(error);
+  }
+
+  /** A new connection in the place of one that was closed before a byte was written on it. */
+  #another(): void {
+    if (this.#connection !== null) close(this.#connection);
+    this.#connection = null;
+    this.#open();
   }
 
   #abort(reason: Error): void {
@@ -142,12 +206,24 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#over = true;
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
+    // Closed before the outcome is known to anybody: nothing of this attempt may reach the receiver after that.
+    this.#opening?.abort(error);
+    const step = this.#stepReached();
+    if (this.#connection !== null) {
+      if (error === null) this.#origin.giveBack(this.#connection);
+      else close(this.#connection);
+    }
     if (error === tooLate) {
       this.#resolve(null);
       return;
     }
+    // Neither a rule nor a duration: both would tell strangers about the network that Sendoff stands in.
+    if (error instanceof Blocked) {
+      this.#resolve(blockedResult("blocked"));
+      return;
+    }
     this.#resolve({
-      ...this.#judge(error),
+      ...this.#judge(error, step),
       responseStatus: this.#status,
       retryAfterMs: this.#retryAfterMs,
       responseBody: this.#status === null ? null : Buffer.concat(this.#chunks),
@@ -156,37 +232,27 @@ class Exchange implements Dispatcher.DispatchHandler {
     });
   }
 
+  #stepReached(): AttemptStep {
+    if (this.#connection === null) return this.#progress.step;
+    // What the system has not taken yet, the receiver cannot have answered.
+    return this.#connection.socket.writableLength > 0 ? "request" : "response";
+  }
+
   /** The status of a complete header block decides, whatever became of the body behind it. */
-  #judge(error: Error | null): Pick<AttemptResult, "outcome" | "errorCode" | "failedStep"> {
+  #judge(
+    error: Error | null,
+    step: AttemptStep,
+  ): Pick<AttemptResult, "outcome" | "errorCode" | "failedStep"> {
     const status = this.#status;
     if (status !== null) {
-      if (status < 300) return { outcome: "delivered", errorCode: null, failedStep: null };
+      const whole = error === null || error === enough;
+      if (status < 300) {
+        return { outcome: "delivered", errorCode: whole ? null : "body_incomplete", failedStep: null };
+      }
       const errorCode = status < 400 ? "redirect_not_followed" : "http_error";
       return { outcome: "rejected", errorCode, failedStep: "response" };
     }
-    const begun = this.#controller !== null;
-    if (error === overTime) {
-      return { outcome: "timed_out", errorCode: "timed_out", failedStep: begun ? "response" : "connect" };
-    }
-    return failureOf(error, begun);
+    if (error === overTime) return { outcome: "timed_out", errorCode: "timed_out", failedStep: step };
+    return failureOf(error, step);
   }
-}
-
-type Failure = Pick<AttemptResult, "outcome" | "errorCode" | "failedStep">;
-
-/** What an error of the client means, before any complete answer. */
-function failureOf(error: Error | null, begun: boolean): Failure {
-  const code = error !== null && "code" in error ? String(error.code) : "";
-  if (/^(ENOTFOUND|EAI_)/.test(code)) return unreachable("dns_error", "dns");
-  if (code === "UND_ERR_CONNECT_TIMEOUT")
-    return { ...unreachable("connect_error", "connect"), outcome: "timed_out" };
-  if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) return unreachable("tls_error", "tls");
-  if (!begun) return unreachable("connect_error", "connect");
-  return code.startsWith("HPE_") || code === "UND_ERR_HEADERS_OVERFLOW" || code === ""
-    ? unreachable("protocol_error", "response")
-    : unreachable("connection_lost", "response");
-}
-
-function unreachable(errorCode: string, failedStep: AttemptStep): Failure {
-  return { outcome: "unreachable", errorCode, failedStep };
 }

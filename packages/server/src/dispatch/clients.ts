@@ -1,49 +1,211 @@
+import type { Socket } from "node:net";
 import { LRUCache } from "lru-cache";
-import { type Dispatcher, Pool } from "undici";
+import { Client } from "undici";
+import type { Clock } from "../clock.ts";
+import { Blocked, type Guard, type Progress } from "../egress/guard.ts";
 
-/** Hands out the HTTP client of an origin. */
+/** Hands out connections, one attempt at a time on each. Each new one has passed the guard. */
 export interface Clients {
-  for(url: URL): Dispatcher;
+  for(url: URL): Origin;
   close(): Promise<void>;
+}
+
+/** The connections to one scheme, host and port. */
+export interface Origin {
+  /**
+   * Checks the URL and takes a connection whose last answer is young enough; null when there is none.
+   *
+   * @throws Blocked when a rule on URLs forbids the attempt.
+   */
+  take(url: URL): Connection | null;
+  /** Opens a connection, as {@link Guard.open}, or waits for one of those that there may be. */
+  open(url: URL, progress: Progress, signal: AbortSignal): Promise<Connection>;
+  /** Gives a connection back whose answer came whole, for another attempt within {@link keepAliveMs}. */
+  giveBack(connection: Connection): void;
+}
+
+/** One connection, and the HTTP/1.1 client that speaks on it and on no other. */
+export interface Connection {
+  readonly client: Client;
+  readonly socket: Socket;
 }
 
 /** Most connections to one origin (performance, "The design that reached it": more is slower). */
 const connectionsPerOrigin = 64;
-/** Most origins with a client at a time; the one that was used the longest ago is closed. */
+/** Most origins with connections that are kept; those of the one that was used the longest ago are closed. */
 const originsMax = 2_000;
 /**
  * How long an idle connection may be used again, in milliseconds. Beyond that the other side may be closing it at that
  * very moment, and the POST would be lost unseen (behaviour, section 4: 8 to 40 % were, when measured).
  */
 const keepAliveMs = 1_000;
-const connectTimeoutMs = 5_000;
-const responseHeadersBytesMax = 16 * 1024;
+const responseHeadersBytesMax = 16 * 1_024;
 
-export function createClients(): Clients {
-  const pools = new LRUCache<string, Pool>({
+/** @param onBlocked told of each attempt that a rule forbids, for the operator's log. */
+export function createClients(
+  guard: Guard,
+  clock: Clock,
+  onBlocked: (url: URL, rule: string) => void = () => {},
+): Clients {
+  const origins = new LRUCache<string, IdleConnections>({
     max: originsMax,
-    // close() lets what is under way end first.
-    dispose: (pool) => void pool.close().catch(() => {}),
+    dispose: (origin) => origin.close(),
   });
   return {
     for(url) {
-      let pool = pools.get(url.origin);
-      if (pool === undefined) {
-        pool = new Pool(url.origin, {
-          connections: connectionsPerOrigin,
-          pipelining: 1,
-          keepAliveTimeout: keepAliveMs,
-          keepAliveMaxTimeout: keepAliveMs,
-          maxHeaderSize: responseHeadersBytesMax,
-          connect: { timeout: connectTimeoutMs, allowH2: false },
-        });
-        pools.set(url.origin, pool);
+      let origin = origins.get(url.origin);
+      if (origin === undefined) {
+        origin = new IdleConnections(guard, clock, onBlocked);
+        origins.set(url.origin, origin);
       }
-      return pool;
+      return origin;
     },
     async close() {
-      const open = [...pools.values()];
-      await Promise.all(open.map((pool) => pool.close().catch(() => {})));
+      origins.clear();
     },
   };
+}
+
+interface Idle {
+  readonly connection: Connection;
+  readonly sinceMs: number;
+}
+
+class IdleConnections implements Origin {
+  readonly #guard: Guard;
+  readonly #clock: Clock;
+  readonly #onBlocked: (url: URL, rule: string) => void;
+  /** The youngest last. */
+  #idle: Idle[] = [];
+  #closed = false;
+  /** How many connections may still be opened. */
+  #places = connectionsPerOrigin;
+  /** Attempts that wait for a place or for a connection that is given back, the first to come first. */
+  readonly #waiting = new Set<() => void>();
+  /** The latest URL that passed: most attempts of an origin go to the same. */
+  #passed: string | null = null;
+
+  constructor(guard: Guard, clock: Clock, onBlocked: (url: URL, rule: string) => void) {
+    this.#guard = guard;
+    this.#clock = clock;
+    this.#onBlocked = onBlocked;
+  }
+
+  take(url: URL): Connection | null {
+    const idle = this.#youngest();
+    if (idle === null || this.#passed === url.href) return idle;
+    const rule = this.#guard.ruleAgainst(url);
+    if (rule === null) {
+      this.#passed = url.href;
+      return idle;
+    }
+    this.giveBack(idle);
+    this.#onBlocked(url, rule);
+    throw new Blocked(rule);
+  }
+
+  async open(url: URL, progress: Progress, signal: AbortSignal): Promise<Connection> {
+    while (this.#places === 0) {
+      progress.step = "connect";
+      await this.#change(signal);
+      const idle = this.take(url);
+      if (idle !== null) return idle;
+    }
+    this.#places -= 1;
+    try {
+      const socket = await this.#guard.open(url, progress, signal);
+      if (socket.closed) this.#leave();
+      else socket.once("close", () => this.#leave());
+      return clientOn(url, socket);
+    } catch (error) {
+      this.#leave();
+      if (error instanceof Blocked) this.#onBlocked(url, error.rule);
+      throw error;
+    }
+  }
+
+  giveBack(connection: Connection): void {
+    const { client, socket } = connection;
+    if (this.#closed || socket.destroyed) {
+      client.destroy().catch(() => {});
+      return;
+    }
+    this.#idle.push({ connection, sinceMs: this.#clock.monotonicMs() });
+    this.#wakeOne();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { connection } of this.#idle.splice(0)) connection.client.destroy().catch(() => {});
+  }
+
+  /** Waits until a connection was given back or has been closed; another attempt may have been quicker then. */
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wake = (): void => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const onAbort = (): void => {
+        this.#waiting.delete(wake);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.add(wake);
+    });
+  }
+
+  #wakeOne(): void {
+    const [wake] = this.#waiting;
+    if (wake === undefined) return;
+    this.#waiting.delete(wake);
+    wake();
+  }
+
+  /** A connection is closed, or was not made. */
+  #leave(): void {
+    this.#places += 1;
+    this.#wakeOne();
+  }
+
+  /** The connection that was idle for the shortest time, when that is short enough; all others that are over go. */
+  #youngest(): Connection | null {
+    const afterMs = this.#clock.monotonicMs() - keepAliveMs;
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle === undefined) return null;
+      const { socket, client } = idle.connection;
+      // The other side may have closed it meanwhile, or said with its answer that it will.
+      if (idle.sinceMs > afterMs && !socket.destroyed && socket.readable && socket.writable)
+        return idle.connection;
+      client.destroy().catch(() => {});
+    }
+  }
+}
+
+/**
+ * The other side closed an idle connection before a request was written on it: undici looks once more right before it
+ * writes. Nothing has been sent, so another connection may take its place.
+ */
+export const connectionGone = new Error("the connection was closed before the request");
+
+/** An HTTP/1.1 client on a connected socket. It never connects by itself: a second connection would not be checked. */
+function clientOn(url: URL, socket: Socket): Connection {
+  let taken = false;
+  const client = new Client(url.origin, {
+    pipelining: 1,
+    keepAliveTimeout: keepAliveMs,
+    keepAliveMaxTimeout: keepAliveMs,
+    maxHeaderSize: responseHeadersBytesMax,
+    connect: (_options, callback) => {
+      const first = !taken;
+      taken = true;
+      // Later, as any connection comes: the client does not look again when it is told at once.
+      queueMicrotask(() => {
+        if (first) callback(null, socket);
+        else callback(connectionGone, null);
+      });
+    },
+  });
+  return { client, socket };
 }

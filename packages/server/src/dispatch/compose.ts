@@ -55,6 +55,9 @@ export async function composeAttempt(
         ...headers.flatMap(({ key, value }) => [key, value]),
         "content-type",
         "application/json",
+        // Nothing is ever decompressed: a small answer could become a huge one.
+        "accept-encoding",
+        "identity",
         "user-agent",
         parts.userAgent,
         "webhook-id",

@@ -25,7 +25,7 @@ export const cancelledResult: AttemptResult = {
   retryAfterMs: null,
 };
 
-/** A POST that the rules forbid: nothing was sent. */
+/** A POST that was not made: nothing was sent. It has no duration, which would tell how far it came. */
 export function blockedResult(rule: string): AttemptResult {
   return { ...cancelledResult, outcome: "blocked", errorCode: rule };
 }

@@ -1,11 +1,13 @@
 import { keptAgentFields, type UpdateAgent } from "@sendoff/contract";
 import type pg from "pg";
 import { inTransaction } from "../database/transaction.ts";
+import type { Guard } from "../egress/guard.ts";
 import { JsonText, membersOf, objectText } from "../json-text.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { refuseAnother } from "./endpoint-quota.ts";
-import { type AllowHttp, checkHeaders, checkUrl } from "./endpoint-rules.ts";
+import { checkHeaders } from "./endpoint-rules.ts";
 import {
+  isMasked,
   maskValue,
   readAgentWebhook,
   type StoredWebhook,
@@ -46,11 +48,14 @@ export async function readAgent(db: pg.Pool, sealer: Sealer, projectId: string):
 export async function updateAgent(
   pool: pg.Pool,
   sealer: Sealer,
-  allowHttp: AllowHttp,
+  guard: Guard,
   projectId: string,
   update: UpdateAgent,
   members: Map<string, string>,
 ): Promise<string | null> {
+  const given = update.postSessionWebhook;
+  // Before the lock: names are looked up, which may take seconds.
+  const checked = given === undefined || given === null ? given : await checkedWebhook(given, guard);
   return inTransaction(pool, async (client) => {
     // The agent's row is the lock: two updates of one agent take turns.
     const { rows } = await client.query<{ kept: string }>(
@@ -66,25 +71,34 @@ export async function updateAgent(
       projectId,
       objectText(kept),
     ]);
-    if (update.postSessionWebhook === undefined) return null;
+    if (checked === undefined) return null;
     const stored = await readAgentWebhook(client, sealer, projectId);
-    const webhook =
-      update.postSessionWebhook === null
-        ? null
-        : checkedWebhook(update.postSessionWebhook, stored, allowHttp);
+    const webhook = checked === null ? null : inFull(checked, stored);
     if (webhook !== null) await refuseAnother(client, projectId, webhook.url, stored?.endpointId ?? null);
     return writeAgentWebhook(client, sealer, projectId, stored, webhook);
   });
 }
 
+const urlPath = "postSessionWebhook.url";
+
 /**
- * A webhook as it is to be stored: its URL in canonical form, its headers in clear.
+ * A webhook with its URL in canonical form, by all rules that need no stored one. Names are looked up last.
  *
- * @param stored what it replaces, whose masked values may be written back.
  * @throws Refusal when the URL or a header breaks a rule.
  */
-export function checkedWebhook(given: Webhook, stored: StoredWebhook | null, allowHttp: AllowHttp): Webhook {
-  const webhook = { ...given, url: checkUrl(given.url, allowHttp) };
+export async function checkedWebhook(given: Webhook, guard: Guard): Promise<Webhook> {
+  guard.checkText(given.url, urlPath);
+  if (given.headers !== undefined && !given.headers.some(isMasked)) checkHeaders(given.headers);
+  return { ...given, url: await guard.checkForSaving(given.url, urlPath) };
+}
+
+/**
+ * A webhook as it is to be stored: its headers in clear.
+ *
+ * @param stored what it replaces, whose masked values may be written back.
+ * @throws Refusal when a masked value stands for none, or a header breaks a rule.
+ */
+export function inFull(webhook: Webhook, stored: StoredWebhook | null): Webhook {
   const headers = unmaskHeaders(webhook, stored);
   if (headers === undefined) return webhook;
   checkHeaders(headers);

@@ -1,49 +1,5 @@
-import { type EndpointHeader, urlBytesMax } from "@sendoff/contract";
+import type { EndpointHeader } from "@sendoff/contract";
 import { Refusal } from "../refusal.ts";
-
-/** Which plain `http://` URLs are let through: none, those of the loopback interface, or all. Behaviour, section 7. */
-export type AllowHttp = "none" | "loopback" | "all";
-
-const loopbackHosts = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
-/**
- * The rules on an endpoint's URL that need no look at the network.
- *
- * @returns the URL in canonical form.
- * @throws Refusal that names the rule.
- */
-export function checkUrl(input: string, allowHttp: AllowHttp): string {
-  const refuse = (rule: string, sentence: string): never => {
-    throw new Refusal(
-      "invalid_url",
-      `The URL ${JSON.stringify(input.slice(0, 200))} is refused (${rule}): ${sentence}`,
-      {
-        details: [{ path: "postSessionWebhook.url", message: rule }],
-      },
-    );
-  };
-  if (Buffer.byteLength(input) > urlBytesMax) refuse("too_long", `expected at most ${urlBytesMax} bytes.`);
-  // The parser drops or trims these without a word, and then it is another URL than the one that was read.
-  if (!/^[\x21-\x7e]+$/.test(input) || input.includes("\\")) {
-    refuse("forbidden_character", "expected ASCII without spaces, control characters and backslashes.");
-  }
-  if (!URL.canParse(input)) refuse("not_a_url", "expected an address such as https://example.com/hook.");
-  const url = new URL(input);
-  if (url.username !== "" || url.password !== "") refuse("credentials", "put them in a header instead.");
-  if (url.hash !== "" || input.endsWith("#")) refuse("fragment", "a fragment is never sent; leave it out.");
-  if (url.protocol === "https:") return url.href;
-  if (url.protocol !== "http:") refuse("scheme_not_https", "expected https.");
-  const allowed = allowHttp === "all" || (allowHttp === "loopback" && loopbackHosts.test(url.hostname));
-  if (!allowed) {
-    refuse(
-      "scheme_not_https",
-      allowHttp === "loopback"
-        ? "expected https; plain http is for addresses of this machine alone (SENDOFF_ALLOW_HTTP=loopback)."
-        : "expected https; for development start Sendoff with SENDOFF_ALLOW_HTTP=loopback.",
-    );
-  }
-  return url.href;
-}
 
 const headersMax = 20;
 const headersBytesMax = 8 * 1024;

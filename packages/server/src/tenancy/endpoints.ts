@@ -153,6 +153,9 @@ export function maskValue(value: string): string {
   return maskBegin + (value.length > 8 ? value.slice(-4) : "");
 }
 
+/** Whether a value is one that was shown masked. */
+export const isMasked = ({ value }: EndpointHeader): boolean => value.startsWith(maskBegin);
+
 /**
  * Headers as they are to be stored: a masked value that is written back stands for the stored one, but only while the
  * URL is unchanged, so that nobody can send a secret that he may not read to an address of his own.
@@ -164,7 +167,7 @@ export function unmaskHeaders(
   stored: StoredWebhook | null,
 ): readonly EndpointHeader[] | undefined {
   return webhook.headers?.map((header, index) => {
-    if (!header.value.startsWith(maskBegin)) return header;
+    if (!isMasked(header)) return header;
     const match = stored?.headers?.find(
       ({ key, value }) => key.toLowerCase() === header.key.toLowerCase() && maskValue(value) === header.value,
     );

@@ -1,11 +1,11 @@
 import type { CreatedProjectWebhook, CreateProjectWebhook, ProjectWebhook } from "@sendoff/contract";
 import type pg from "pg";
 import { inTransaction } from "../database/transaction.ts";
+import type { Guard } from "../egress/guard.ts";
 import { Refusal } from "../refusal.ts";
 import type { Sealer } from "../secrets/seal.ts";
-import { checkedWebhook, webhookView } from "./agents.ts";
+import { checkedWebhook, inFull, webhookView } from "./agents.ts";
 import { refuseAnother } from "./endpoint-quota.ts";
-import type { AllowHttp } from "./endpoint-rules.ts";
 import { insertEndpoint, readWebhooks, type StoredWebhook } from "./endpoints.ts";
 
 const view = (stored: StoredWebhook): ProjectWebhook => ({
@@ -31,12 +31,12 @@ export async function listProjectWebhooks(
 export async function createProjectWebhook(
   pool: pg.Pool,
   sealer: Sealer,
-  allowHttp: AllowHttp,
+  guard: Guard,
   projectId: string,
   given: CreateProjectWebhook,
 ): Promise<CreatedProjectWebhook> {
   return atRoot(async () => {
-    const webhook = checkedWebhook(given, null, allowHttp);
+    const webhook = await checkedWebhook(inFull(given, null), guard);
     return inTransaction(pool, async (client) => {
       // The same lock as an update of the agent's webhook takes.
       await client.query("SELECT FROM agents WHERE project_id = $1 FOR UPDATE", [projectId]);

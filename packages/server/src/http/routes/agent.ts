@@ -7,6 +7,7 @@ import {
   WebhookLogDetail,
 } from "@sendoff/contract";
 import type pg from "pg";
+import type { Guard } from "../../egress/guard.ts";
 import { membersOf } from "../../json-text.ts";
 import { readLog } from "../../logbook/read.ts";
 import { sendTest } from "../../outbox/test-event.ts";
@@ -14,12 +15,11 @@ import { sampleKey } from "../../recordings/sample.ts";
 import { Refusal } from "../../refusal.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { readAgent, updateAgent } from "../../tenancy/agents.ts";
-import type { AllowHttp } from "../../tenancy/endpoint-rules.ts";
 import { agentEndpointId } from "../../tenancy/endpoints.ts";
 import { rotateSecret } from "../../tenancy/signing-secrets.ts";
 import { type Route, route } from "../route.ts";
 
-export function agentRoutes(pool: pg.Pool, sealer: Sealer, allowHttp: AllowHttp): Route[] {
+export function agentRoutes(pool: pg.Pool, sealer: Sealer, guard: Guard): Route[] {
   const path = "/v1/projects/{projectId}/agent";
   // PUT and PATCH do the same: clients of the seed's API use either (behaviour, section 6).
   const update = (method: "PUT" | "PATCH"): Route =>
@@ -39,7 +39,7 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, allowHttp: AllowHttp)
       errors: ["invalid_url", "invalid_header", "masked_value", "duplicate_endpoint", "quota"],
       async handle({ path: { projectId = "" }, body }) {
         const members = membersOf(body.text);
-        const signingSecret = await updateAgent(pool, sealer, allowHttp, projectId, body.value, members);
+        const signingSecret = await updateAgent(pool, sealer, guard, projectId, body.value, members);
         const agent = await readAgent(pool, sealer, projectId);
         return { status: 200, data: signingSecret === null ? agent : { ...agent, signingSecret } };
       },

@@ -7,12 +7,12 @@ import {
   RemovedProjectWebhook,
 } from "@sendoff/contract";
 import type pg from "pg";
+import type { Guard } from "../../egress/guard.ts";
 import type { Logger } from "../../log.ts";
 import type { Metrics } from "../../metrics.ts";
 import { cancelWaiting } from "../../outbox/cancel.ts";
 import { Refusal } from "../../refusal.ts";
 import type { Sealer } from "../../secrets/seal.ts";
-import type { AllowHttp } from "../../tenancy/endpoint-rules.ts";
 import {
   createProjectWebhook,
   findProjectWebhook,
@@ -25,7 +25,7 @@ import { type Route, route } from "../route.ts";
 export function projectWebhookRoutes(
   pool: pg.Pool,
   sealer: Sealer,
-  allowHttp: AllowHttp,
+  guard: Guard,
   metrics: Metrics,
   log: Logger,
 ): Route[] {
@@ -50,7 +50,7 @@ export function projectWebhookRoutes(
       answers: [{ status: 201, when: "It was made.", data: CreatedProjectWebhook, bare: true }],
       errors: ["invalid_url", "invalid_header", "masked_value", "duplicate_endpoint", "quota"],
       async handle({ path: { projectId = "" }, body }) {
-        const created = await createProjectWebhook(pool, sealer, allowHttp, projectId, body.value);
+        const created = await createProjectWebhook(pool, sealer, guard, projectId, body.value);
         log.info({ event: "endpoint.created", projectId, endpointId: created.id });
         return { status: 201, bare: created };
       },

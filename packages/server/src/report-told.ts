@@ -1,0 +1,31 @@
+import type { Applied } from "./lifecycle/batch.ts";
+import type { Report } from "./lifecycle/session.ts";
+import type { Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { Refusal } from "./refusal.ts";
+
+/** Counts a report that was decided, and writes its line of the log. */
+export function tellReport(
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
+  report: Report,
+  sessionId: string,
+  answer: Applied | Refusal,
+): void {
+  const result = resultOf(answer);
+  metrics.reports.inc({ type: report.type, result });
+  const events = answer instanceof Refusal ? [] : answer.events;
+  for (const event of events) metrics.events.inc({ event });
+  log.info({
+    event: "report.answered",
+    sessionId,
+    type: report.type,
+    result,
+    ...(answer instanceof Refusal ? { code: answer.code } : { projectId: answer.session.projectId, events }),
+  });
+}
+
+function resultOf(answer: Applied | Refusal): string {
+  if (answer instanceof Refusal) return "refused";
+  if (answer.duplicate) return "duplicate";
+  return answer.late ? "late" : "accepted";
+}
