@@ -83,6 +83,8 @@ async function startProcess(
       SENDOFF_DATA: dataFolder,
       SENDOFF_ALLOW_HTTP: "loopback",
       SENDOFF_LOG: "error",
+      // What is measured is what Sendoff can do, not what it allows one key.
+      SENDOFF_RATE_LIMIT: "9999999:9999999",
       // A worker alone has a port only when it is asked to.
       ...(role === "worker" ? {} : { PORT: "0" }),
       ...settings,
