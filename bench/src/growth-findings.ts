@@ -23,6 +23,8 @@ export interface Outcome {
   readonly held: GrowthState;
   /** Attempts that the log does not have, or has twice. */
   readonly logDifference: number;
+  /** Rows of the log by outcome. */
+  readonly outcomes: string;
 }
 
 export function findingsOf(outcome: Outcome, postgres: string): Findings {
@@ -81,7 +83,7 @@ const ratioOf = ({ empty, held }: Outcome): number =>
   );
 
 function goalsOf(outcome: Outcome): Goal[] {
-  const { held, logDifference } = outcome;
+  const { held, logDifference, outcomes } = outcome;
   const ratio = ratioOf(outcome);
   return [
     {
@@ -96,7 +98,7 @@ function goalsOf(outcome: Outcome): Goal[] {
     },
     {
       text: "one row of webhook_logs per request",
-      measured: `${logDifference} rows off`,
+      measured: `${logDifference} rows off (${outcomes})`,
       reached: logDifference === 0,
     },
   ];

@@ -9,7 +9,14 @@ import { findingsOf, type GrowthState } from "./growth-findings.ts";
 import { seedLogs } from "./growth-logs.ts";
 import { holdTransaction } from "./held-transaction.ts";
 import { runLoad } from "./load.ts";
-import { countLogged, drained, measureReference, measureWindow, reportsTo } from "./saturation.ts";
+import {
+  countLogged,
+  describeLogged,
+  drained,
+  measureReference,
+  measureWindow,
+  reportsTo,
+} from "./saturation.ts";
 import { openStage, type Stage } from "./stage.ts";
 import { sleep } from "./time.ts";
 
@@ -43,7 +50,8 @@ export const growth: Benchmark = {
     await drained(stage.database, healthy);
     const deliveries = (await stage.sink.counted()) - empty.referenceRequests - held.referenceRequests;
     const logDifference = (await countLogged(stage.database, healthy)) - deliveries;
-    return findingsOf({ size, heldMinutes, empty, held, logDifference }, stage.postgresVersion);
+    const outcomes = await describeLogged(stage.database, healthy);
+    return findingsOf({ size, heldMinutes, empty, held, logDifference, outcomes }, stage.postgresVersion);
   },
 };
 
@@ -110,5 +118,7 @@ async function claims(
   });
   const named = healthy.map(({ endpointId }) => endpointId);
   const times = await timeClaims(stage.database, named, load);
+  // What is still on its way would be stopped with Sendoff in the next step, and counted with the next bare POSTs.
+  await drained(stage.database, healthy);
   return { named: spreadOf(times.named), look: spreadOf(times.look), found: spreadOf(times.found) };
 }

@@ -33,6 +33,8 @@ export interface Outcome {
     readonly arrived: number;
     /** Rows of webhook_logs. */
     readonly logged: number;
+    /** Those rows by outcome. */
+    readonly outcomes: string;
   };
 }
 
@@ -137,7 +139,7 @@ function goalsOf(outcome: Outcome): Goal[] {
     },
     {
       text: "nothing accepted is lost: rows of webhook_logs = requests at the sink = accepted reports (and at most those unanswered besides)",
-      measured: `${counts.logged}, ${counts.arrived}, ${counts.accepted} (${counts.unanswered})`,
+      measured: `${counts.logged}, ${counts.arrived}, ${counts.accepted} (${counts.unanswered} unanswered; ${counts.outcomes})`,
       reached: notLost,
     },
   ];

@@ -5,7 +5,7 @@ import { startFlood } from "./flood.ts";
 import { runOpenLoop } from "./open-loop.ts";
 import { findingsOf, type Memory, type Outcome } from "./overload-findings.ts";
 import { memoryOf } from "./proc.ts";
-import { countLogged, drained, measureWindow, reportsTo } from "./saturation.ts";
+import { countLogged, describeLogged, drained, measureWindow, reportsTo } from "./saturation.ts";
 import { openStage, type Stage } from "./stage.ts";
 import { nowNs, sleep } from "./time.ts";
 
@@ -59,6 +59,7 @@ export const overload: Benchmark = {
         unanswered: flooded.unanswered + offered.unanswered,
         arrived: await sink.counted(),
         logged: await countLogged(database, projects),
+        outcomes: await describeLogged(database, projects),
       },
     };
     return findingsOf(outcome, stage.postgresVersion);

@@ -130,15 +130,30 @@ export const totalCpu = (cpuUs: Readonly<Record<string, number>>): number =>
 
 const endpointsOf = (projects: readonly Project[]): string[] => projects.map(({ endpointId }) => endpointId);
 
-/** Waits until nothing is owed to the endpoints of these projects. */
-export function drained(database: pg.Pool, projects: readonly Project[]): Promise<void> {
-  return until("every delivery is settled", drainLimitMs, async () => {
-    const { rowCount } = await database.query(
-      "SELECT FROM deliveries WHERE endpoint_id = ANY ($1::uuid[]) LIMIT 1",
-      [endpointsOf(projects)],
+/**
+ * Waits until nothing is owed to the endpoints of these projects.
+ *
+ * @throws Error that tells what is left when that takes longer than two minutes.
+ */
+export async function drained(database: pg.Pool, projects: readonly Project[]): Promise<void> {
+  const endpoints = endpointsOf(projects);
+  try {
+    await until("every delivery is settled", drainLimitMs, async () => {
+      const { rowCount } = await database.query(
+        "SELECT FROM deliveries WHERE endpoint_id = ANY ($1::uuid[]) LIMIT 1",
+        [endpoints],
+      );
+      return rowCount === 0;
+    });
+  } catch (error) {
+    const { rows } = await database.query<{ left: string }>(
+      `SELECT count(*) || ' ' || state || ', attempts ' || attempts || ', due from ' || min(due_at) || ' to ' ||
+         max(due_at) || ', leased until ' || coalesce(max(lease_until)::text, '-') || '; now ' || now() AS left
+       FROM deliveries WHERE endpoint_id = ANY ($1::uuid[]) GROUP BY state, attempts`,
+      [endpoints],
     );
-    return rowCount === 0;
-  });
+    throw new Error(`${(error as Error).message} Left: ${rows.map(({ left }) => left).join(" | ")}`);
+  }
 }
 
 /** Rows that webhook_logs has for these projects' endpoints. */
@@ -148,4 +163,14 @@ export async function countLogged(database: pg.Pool, projects: readonly Project[
     [endpointsOf(projects)],
   );
   return Number(rows[0]?.logged);
+}
+
+/** Rows of webhook_logs by outcome, for these projects' endpoints, as text: says which rows a difference is made of. */
+export async function describeLogged(database: pg.Pool, projects: readonly Project[]): Promise<string> {
+  const { rows } = await database.query<{ outcome: string; rows: string }>(
+    `SELECT outcome, count(*) AS rows FROM webhook_logs WHERE endpoint_id = ANY ($1::uuid[])
+     GROUP BY outcome ORDER BY outcome`,
+    [endpointsOf(projects)],
+  );
+  return rows.map(({ outcome, rows }) => `${outcome} ${rows}`).join(", ");
 }
