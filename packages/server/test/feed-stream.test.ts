@@ -37,7 +37,7 @@ async function newProject(): Promise<Project> {
   return { id: made.body.data.id, key: made.body.data.key };
 }
 
-const endChat = (project: Project, sessionId: string, at = server): Promise<unknown> =>
+const endChat = (project: Project, sessionId: string, at = server): Promise<{ status: number }> =>
   at.api(
     "POST",
     `/v1/projects/${project.id}/sessions/${sessionId}/conversation-ended`,
@@ -308,8 +308,7 @@ describe("the feed as a stream", () => {
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
     );
     await until("a report is taken again", async () => {
-      await endChat(project, "again");
-      return true;
+      return (await endChat(project, "again")).status === 200;
     });
     await until("its events came", () => reader.messages.length === 2);
     expect(reader.ended).toBe(false);

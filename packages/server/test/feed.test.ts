@@ -187,10 +187,10 @@ describe("the feed by pages", () => {
     const { id } = await newProject();
     await insertMany(id, 3_000);
     await server.pool.query(
-      `UPDATE events SET transaction_number = (event_id - (SELECT min(event_id) FROM events WHERE project_id = $1)) / 7,
-         emitted_at = timestamptz '2026-01-01Z' + interval '1 minute' *
-           (event_id - (SELECT min(event_id) FROM events WHERE project_id = $1))
-       WHERE project_id = $1`,
+      `UPDATE events SET transaction_number = place / 7, emitted_at = timestamptz '2026-01-01Z' + interval '1 minute' * place
+       FROM (
+         SELECT event_id, row_number() OVER (ORDER BY event_id) - 1 AS place FROM events WHERE project_id = $1) AS placed
+       WHERE events.event_id = placed.event_id`,
       [id],
     );
     for (const minute of [0, 1, 1_499, 2_998, 2_999]) {

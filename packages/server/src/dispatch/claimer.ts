@@ -120,14 +120,13 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints };
     // Taken before the statement, so that our idea of the lease ends before the database's.
     const askedMs = clock.monotonicMs();
-    const { claims, emptied, unfinished } = await claimDue(pool, workerId, kind, room);
+    const { claims, emptied, unfinished, untouched } = await claimDue(pool, workerId, kind, room);
     for (const claim of claims) parts.begin(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
     for (const endpoint of emptied) backlogged.delete(endpoint);
-    if (unfinished.length === 0) return;
-    // Who got nothing comes before the others next time, who got something after them.
-    const served = new Set(claims.map((claim) => claim.endpointId));
-    const unserved = unfinished.filter((endpoint) => !served.has(endpoint));
-    queue.endpoints = new Set([...unserved, ...queue.endpoints, ...unfinished]);
+    // Who got no turn comes before the others next time, who had one after them.
+    if (unfinished.length + untouched.length > 0) {
+      queue.endpoints = new Set([...untouched, ...queue.endpoints, ...unfinished]);
+    }
   };
 
   const perEndpoint = (free: number): number => shareOf(free, parts.perEndpointMax);

@@ -4,7 +4,7 @@ import { dueChannel } from "../database/listen.ts";
 import { type Claim, leaseMarginMs } from "./claim.ts";
 import type { Handover } from "./handover.ts";
 import { hintSql } from "./hint.ts";
-import { blockedAgain } from "./lane.ts";
+import { blockedAgain, lookAgainAt } from "./lane.ts";
 import { type Subscriber, subscribes } from "./subscribers.ts";
 
 /** An event whose bytes are made: they are stored, signed and sent just so, on every attempt. */
@@ -204,7 +204,7 @@ export function appendSql(first: number): string {
         -- An endpoint that was changed since it was read gets an ordinary claim, which reads it anew.
         input.claim AND earlier.deliveries = 0 AND endpoints.removed_at IS NULL
           AND endpoints.updated_at = input.changed_at AS claimed,
-        CASE WHEN earlier.deliveries > 0 THEN coalesce(earlier.lease_until, now() + ${blockedAgain})
+        CASE WHEN earlier.deliveries > 0 THEN ${lookAgainAt("earlier")}
              WHEN input.follows THEN now() + ${blockedAgain}
              ELSE clock_timestamp() END AS due_at
       FROM unnest(${parameter(9)}::bigint[], ${parameter(10)}::bigint[], ${parameter(11)}::bigint[],
@@ -213,7 +213,7 @@ export function appendSql(first: number): string {
         AS input (delivery_id, event_id, session_key, endpoint_id, in_lane, follows, look, claim, changed_at)
       JOIN endpoints ON endpoints.endpoint_id = input.endpoint_id
       CROSS JOIN LATERAL (
-        SELECT count(*) AS deliveries, max(lease_until) AS lease_until FROM deliveries
+        SELECT count(*) AS deliveries, max(lease_until) AS lease_until, max(due_at) AS due_at FROM deliveries
         WHERE input.look AND deliveries.in_lane AND deliveries.session_key = input.session_key
           AND deliveries.endpoint_id = input.endpoint_id) AS earlier
       WHERE input.session_key IN (SELECT session_key FROM saved)

@@ -1,7 +1,7 @@
 import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
 import { content, contentJoins } from "./content.ts";
-import { blockedAgain } from "./lane.ts";
+import { lookAgainAt } from "./lane.ts";
 
 /** Retries that an endpoint has opted in to. */
 export interface RetryTerms {
@@ -61,6 +61,8 @@ export interface Claimed {
   readonly emptied: readonly string[];
   /** Endpoints that may have more and room for it: the limit came in between, or what was put off. */
   readonly unfinished: readonly string[];
+  /** Endpoints that the limit left no deliveries for. */
+  readonly untouched: readonly string[];
 }
 
 /**
@@ -126,15 +128,16 @@ const claimSql = (kind: ClaimKind): string => `
       FOR UPDATE SKIP LOCKED) AS taken
     LIMIT $2
   ), examined AS (
-    SELECT candidate.delivery_id, earlier.deliveries AS blockers, earlier.lease_until
+    SELECT candidate.delivery_id, earlier.deliveries AS blockers, earlier.lease_until, earlier.due_at
     FROM due AS candidate
     CROSS JOIN LATERAL (
-      SELECT count(*) AS deliveries, max(before.lease_until) AS lease_until FROM deliveries AS before
+      SELECT count(*) AS deliveries, max(before.lease_until) AS lease_until, max(before.due_at) AS due_at
+      FROM deliveries AS before
       WHERE candidate.in_lane AND before.in_lane AND before.session_key = candidate.session_key
         -- "+ 0": no plan shall take the primary key for this, whatever it was made for.
         AND before.endpoint_id = candidate.endpoint_id AND before.delivery_id + 0 < candidate.delivery_id) AS earlier
   ), put_off AS (
-    UPDATE deliveries SET due_at = coalesce(examined.lease_until, now() + ${blockedAgain})
+    UPDATE deliveries SET due_at = ${lookAgainAt("examined")}
     FROM examined WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers > 0
     RETURNING deliveries.endpoint_id
   ), claimed AS (
@@ -166,10 +169,11 @@ const claimSql = (kind: ClaimKind): string => `
     FROM claimed ${contentJoins("claimed")}
   )
   -- One row at least, for what is told of the endpoints.
-  SELECT whole.*, told.emptied, told.unfinished
+  SELECT whole.*, told.emptied, told.unfinished, told.untouched
   FROM (
     SELECT array_agg(endpoint_id) FILTER (WHERE NOT limited AND taken < free) AS emptied,
-      array_agg(endpoint_id) FILTER (WHERE limited OR put_off > 0 AND taken >= free) AS unfinished
+      array_agg(endpoint_id) FILTER (WHERE taken > 0 AND (limited OR put_off > 0 AND taken >= free)) AS unfinished,
+      array_agg(endpoint_id) FILTER (WHERE limited AND taken = 0) AS untouched
     FROM (
       SELECT room.endpoint_id, room.free, (SELECT count(*) FROM due) >= $2 AS limited,
         (SELECT count(*) FROM due WHERE due.endpoint_id = room.endpoint_id) AS taken,
@@ -187,6 +191,7 @@ type Row = Omit<Claim, "retries" | "deliveryId"> & {
   readonly retryWindowMs: number | null;
   readonly emptied: string[] | null;
   readonly unfinished: string[] | null;
+  readonly untouched: string[] | null;
 };
 
 /** Claims deliveries that are due, within the room, from one endpoint after the other. */
@@ -207,11 +212,19 @@ export async function claimDue(
     ),
     emptied: rows[0]?.emptied ?? [],
     unfinished: rows[0]?.unfinished ?? [],
+    untouched: rows[0]?.untouched ?? [],
   };
 }
 
 function claimOf(row: Row & { deliveryId: number }): Claim {
-  const { retryAttempts, retryWindowMs, emptied: _emptied, unfinished: _unfinished, ...claim } = row;
+  const {
+    retryAttempts,
+    retryWindowMs,
+    emptied: _emptied,
+    unfinished: _unfinished,
+    untouched: _untouched,
+    ...claim
+  } = row;
   const retries =
     retryAttempts === null || retryWindowMs === null
       ? null

@@ -6,12 +6,18 @@ export interface Lane {
   readonly endpointId: string;
 }
 
-/**
- * When a delivery that is not the first of its lane is looked at again, if nothing else brings it up: when the lease of
- * the one before it ends, or after this when that one waits itself. What brings it up is the settling of the one before
- * (settle.ts). This is for the report that was committed at the very moment at which the one before it settled.
- */
+/** How long after the one before it a delivery of a lane is looked at, if nothing else brings it up. */
 export const blockedAgain = "interval '10 seconds'";
+
+/**
+ * SQL: when a delivery that is not the first of its lane is looked at again: when the lease of the one before it ends, or
+ * a while after that one is due, which may be a retry in an hour. What brings it up is the settling of the one before
+ * (settle.ts). This is for the report that was committed at the very moment at which the one before it settled.
+ *
+ * @param before has the latest `lease_until` and `due_at` of those before it.
+ */
+export const lookAgainAt = (before: string): string =>
+  `coalesce(${before}.lease_until, greatest(${before}.due_at, now()) + ${blockedAgain})`;
 
 // The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
 // neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that

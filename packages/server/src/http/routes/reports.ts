@@ -109,7 +109,13 @@ function itemError(log: Logger, error: unknown): ItemAnswer {
 }
 
 /** Refusals of every report: what is known forbids it, or it cannot be taken now. */
-export const reportErrors = ["channel_conflict", "report_contradicts", "overloaded", "draining"] as const;
+export const reportErrors = [
+  "channel_conflict",
+  "report_contradicts",
+  "session_erased",
+  "overloaded",
+  "draining",
+] as const;
 
 const answers = [{ status: 200, when: "It is committed, or was already.", data: ReportAnswer }] as const;
 

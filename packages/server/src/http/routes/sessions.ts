@@ -50,7 +50,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       summary: "Progress: where the conversation stands. Variables are merged by key.",
       body: SessionProgress,
       answers: [{ status: 200, when: "It is committed.", data: ReportAnswer }],
-      errors: ["conversation_over", "variables_too_large", "overloaded", "draining"],
+      errors: ["conversation_over", "variables_too_large", "session_erased", "overloaded", "draining"],
       async handle({ path: { projectId = "", sessionId = "" }, body: { value, text } }) {
         const applied = await intake.apply(projectId, sessionId, {
           type: "progress",

@@ -24,7 +24,7 @@ export function textSessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] 
       summary: "Ends a text session's conversation where its last progress left it.",
       body: EndTextSession,
       answers: [{ status: 200, when: "It has ended, now or before.", data: EndedTextSession, bare: true }],
-      errors: ["session_not_found", "channel_conflict"],
+      errors: ["session_not_found", "channel_conflict", "session_erased"],
       async handle({ path: { projectId = "" }, body }) {
         const sessionId = body.value.session_id;
         const { duplicate } = await intake.apply(projectId, sessionId, { type: "text-session-ended" });
@@ -42,7 +42,13 @@ export function textSessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] 
       summary: "Makes a text session. The same one again, while it is open, is answered alike.",
       body: CreateTextSession,
       answers: [{ status: 200, when: "It is there.", data: CreatedTextSession, bare: true }],
-      errors: ["channel_conflict", "report_contradicts", "conversation_over", "variables_too_large"],
+      errors: [
+        "channel_conflict",
+        "report_contradicts",
+        "conversation_over",
+        "variables_too_large",
+        "session_erased",
+      ],
       async handle({ path: { projectId = "" }, body: { value, text } }) {
         const { session, duplicate } = await intake.apply(projectId, value.session_id, {
           type: "created",
