@@ -72,6 +72,11 @@ async function haveAttempts(): Promise<void> {
   const project = `/v1/projects/${server.projectId}`;
   const webhook = { url: sink.url, events: ["session.ended", "session.finalized"] };
   await server.api("PATCH", `${project}/agent`, { postSessionWebhook: webhook });
+  // A call that nothing has been reported of, and that no other operation has erased.
+  for (const open of [`open-${sessions}-a`, `open-${sessions}-b`, `open-${sessions}-c`]) {
+    await server.api("POST", `${project}/sessions`, { sessionId: open, channel: "call" });
+    know("sessionId", open);
+  }
   const facts = { channel: "text", currentNodeId: "bye", messagesCount: 2, extractedVariables: {} };
   await server.api("POST", `${project}/sessions/${sessionId}/conversation-ended`, facts);
   await until("its attempts are logged", async () => {

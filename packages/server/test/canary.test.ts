@@ -23,6 +23,8 @@ let running: RunningHere;
 let echo: Sink;
 let apiUrl: string;
 let projectId: string;
+/** What the log keeps of an answer that repeats its request. */
+let echoed = "";
 let signature: string;
 const secrets = new Map<string, string>();
 const lines: string[] = [];
@@ -151,6 +153,11 @@ beforeAll(async () => {
   secrets.set("signature of a recording's link", signature);
   const logged = async () => (await database.pool.query("SELECT FROM webhook_logs")).rowCount === 3;
   await until("the three are logged", logged);
+  // Before some route erases the session.
+  const answers500 = await database.pool.query<{ body: Buffer }>(
+    "SELECT response_body AS body FROM webhook_logs WHERE event = 'session.ended' AND response_status = 500",
+  );
+  echoed = String(answers500.rows[0]?.body);
 
   // Every route, with every key, and bodies that are right, wrong and broken.
   const wrongKey = `sk_${"w".repeat(43)}`;
@@ -238,15 +245,10 @@ describe("I10, M4, M16: no secret stands in clear", () => {
   });
 
   test("an echoed header is masked in the log row, and the rest of the answer is there", async () => {
-    const { rows } = await database.pool.query<{ body: Buffer }>(
-      `SELECT response_body AS body FROM webhook_logs
-       WHERE event = 'session.ended' AND response_status = 500 AND response_body IS NOT NULL`,
-    );
-    const body = String(rows[0]?.body);
-    expect(body).toContain("you sent ****ue-2 {");
-    expect(body).toContain('"x-canary":"****ue-2"');
-    expect(body).toContain('"authorization":"****en-3"');
-    expect(body).toContain('"content-type":"application/json"');
+    expect(echoed).toContain("you sent ****ue-2 {");
+    expect(echoed).toContain('"x-canary":"****ue-2"');
+    expect(echoed).toContain('"authorization":"****en-3"');
+    expect(echoed).toContain('"content-type":"application/json"');
   });
 
   test("a start that fails does not tell the password or the key", async () => {
