@@ -23,7 +23,9 @@ const isSuccess = (status: number): boolean => status >= 200 && status < 300;
 /** What is wrong with a row, or null. */
 function lieOf(row: LogRow, request: SinkRequest | undefined, forbidden: boolean): string | null {
   const status = request?.answer?.status ?? null;
-  if (forbidden && row.outcome !== "blocked") return `${row.outcome}, though its address is forbidden`;
+  // When the worker died before it had looked at the address, nobody knows how far it came.
+  if (forbidden && row.outcome !== "blocked" && row.errorCode !== "worker_lost")
+    return `${row.outcome}, though its address is forbidden`;
   switch (row.outcome) {
     case "delivered":
     case "rejected":

@@ -15,6 +15,7 @@ import { up as erasure } from "./migrations/0013-erasure.ts";
 import { up as projectWebhooks } from "./migrations/0014-project-webhooks.ts";
 import { up as secretKeyRotation } from "./migrations/0015-secret-key-rotation.ts";
 import { up as idsBeforeRows } from "./migrations/0016-ids-before-rows.ts";
+import { isUnavailable } from "./pool.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -47,6 +48,8 @@ export async function migrate(pool: pg.Pool): Promise<string[]> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
   const { error, results } = await migrator.migrateToLatest();
   if (error !== undefined) {
+    // It went away in the midst of it: that says nothing about migrations.
+    if (isUnavailable(error)) throw error;
     const failed = results?.find((result) => result.status === "Error")?.migrationName;
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(

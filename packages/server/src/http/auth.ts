@@ -38,9 +38,17 @@ async function authenticate(
     });
   }
   const key = header.length > headerMax ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1];
-  // A key that was right before is not a guess: others at its address cannot lock it out.
-  const tried = keys.wasRight(key) ? null : await limits.takeTry(incoming);
-  const caller = key === undefined ? null : await keys.find(key);
+  // A key that was right before is not a guess: others at its address cannot lock it out. One that is being looked up at
+  // this moment is one guess, however many requests bring it.
+  const tried = keys.wasRight(key) || keys.isAsked(key) ? null : await limits.takeTry(incoming);
+  let caller: Caller | null;
+  try {
+    caller = key === undefined ? null : await keys.find(key);
+  } catch (error) {
+    // Nobody could say whether it was right.
+    await tried?.();
+    throw error;
+  }
   if (caller === null) {
     throw new Refusal(
       "wrong_key",

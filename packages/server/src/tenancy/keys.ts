@@ -36,6 +36,8 @@ export async function createKey(
 export interface KeyRing {
   /** Whether this process has found this key before; it may have been revoked since. Asks nobody. */
   wasRight(key: string | undefined): boolean;
+  /** Whether this key is being looked up at this moment. */
+  isAsked(key: string | undefined): boolean;
   /** The caller whose key this is, or null when it is none of this installation's. */
   find(key: string): Promise<Caller | null>;
 }
@@ -45,32 +47,42 @@ const nameOf = (key: string): string => hashSecret(key).toString("base64");
 export function createKeyRing(pool: pg.Pool): KeyRing {
   const believed = new LRUCache<string, Caller>({ max: believedMax, ttl: believedMs });
   const right = new LRUCache<string, true>({ max: believedMax });
+  /** Look-ups under way: requests that bring the same key at the same moment share one. */
+  const asked = new Map<string, Promise<Caller | null>>();
+
+  const lookUp = async (name: string, hash: Buffer): Promise<Caller | null> => {
+    const { rows } = await pool.query<{ keyId: string; kind: string; projectId: string | null }>({
+      name: "key-find",
+      text: `SELECT key_id AS "keyId", kind, project_id AS "projectId"
+             FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
+      values: [hash],
+    });
+    const row = rows[0];
+    if (row === undefined) {
+      right.delete(name);
+      return null;
+    }
+    const caller: Caller =
+      row.projectId === null
+        ? { kind: "developer", keyId: row.keyId }
+        : { kind: "project", keyId: row.keyId, projectId: row.projectId };
+    believed.set(name, caller);
+    right.set(name, true);
+    return caller;
+  };
+
   return {
     wasRight: (key) => key !== undefined && keyPattern.test(key) && right.has(nameOf(key)),
+    isAsked: (key) => key !== undefined && keyPattern.test(key) && asked.has(nameOf(key)),
     async find(key) {
       if (!keyPattern.test(key)) return null;
       const hash = hashSecret(key);
       const name = nameOf(key);
       const cached = believed.get(name);
       if (cached !== undefined) return cached;
-      const { rows } = await pool.query<{ keyId: string; kind: string; projectId: string | null }>({
-        name: "key-find",
-        text: `SELECT key_id AS "keyId", kind, project_id AS "projectId"
-               FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
-        values: [hash],
-      });
-      const row = rows[0];
-      if (row === undefined) {
-        right.delete(name);
-        return null;
-      }
-      const caller: Caller =
-        row.projectId === null
-          ? { kind: "developer", keyId: row.keyId }
-          : { kind: "project", keyId: row.keyId, projectId: row.projectId };
-      believed.set(name, caller);
-      right.set(name, true);
-      return caller;
+      const under = asked.get(name) ?? lookUp(name, hash).finally(() => asked.delete(name));
+      asked.set(name, under);
+      return under;
     },
   };
 }
