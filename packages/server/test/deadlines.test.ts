@@ -101,7 +101,7 @@ describe("a fact that does not come by its deadline", () => {
     ]);
   });
 
-  test("no report at all: both are ended, for a text session without any call fields", async () => {
+  test("P28: no report at all: both are ended, for a text session without any call fields", async () => {
     for (const [sessionId, channel] of [
       ["gone-call", "call"],
       ["gone-text", "text"],

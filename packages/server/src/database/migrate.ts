@@ -8,13 +8,13 @@ import { up as inspector } from "./migrations/0005-inspector.ts";
 import { up as deadlines } from "./migrations/0006-deadlines.ts";
 import { up as fairClaims } from "./migrations/0007-fair-claims.ts";
 import { up as publicUrl } from "./migrations/0008-public-url.ts";
-import { up as resends } from "./migrations/0010-resends-tests-and-old-secrets.ts";
-import { up as owedTo } from "./migrations/0011-owed-to.ts";
-import { up as feed } from "./migrations/0012-feed.ts";
-import { up as erasure } from "./migrations/0013-erasure.ts";
-import { up as projectWebhooks } from "./migrations/0014-project-webhooks.ts";
-import { up as secretKeyRotation } from "./migrations/0015-secret-key-rotation.ts";
-import { up as idsBeforeRows } from "./migrations/0016-ids-before-rows.ts";
+import { up as resends } from "./migrations/0009-resends-tests-and-old-secrets.ts";
+import { up as owedTo } from "./migrations/0010-owed-to.ts";
+import { up as feed } from "./migrations/0011-feed.ts";
+import { up as erasure } from "./migrations/0012-erasure.ts";
+import { up as projectWebhooks } from "./migrations/0013-project-webhooks.ts";
+import { up as secretKeyRotation } from "./migrations/0014-secret-key-rotation.ts";
+import { up as idsBeforeRows } from "./migrations/0015-ids-before-rows.ts";
 import { isUnavailable } from "./pool.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
@@ -27,13 +27,13 @@ export const migrations: Record<string, Migration> = {
   "0006-deadlines": { up: deadlines },
   "0007-fair-claims": { up: fairClaims },
   "0008-public-url": { up: publicUrl },
-  "0010-resends-tests-and-old-secrets": { up: resends },
-  "0011-owed-to": { up: owedTo },
-  "0012-feed": { up: feed },
-  "0013-erasure": { up: erasure },
-  "0014-project-webhooks": { up: projectWebhooks },
-  "0015-secret-key-rotation": { up: secretKeyRotation },
-  "0016-ids-before-rows": { up: idsBeforeRows },
+  "0009-resends-tests-and-old-secrets": { up: resends },
+  "0010-owed-to": { up: owedTo },
+  "0011-feed": { up: feed },
+  "0012-erasure": { up: erasure },
+  "0013-project-webhooks": { up: projectWebhooks },
+  "0014-secret-key-rotation": { up: secretKeyRotation },
+  "0015-ids-before-rows": { up: idsBeforeRows },
 };
 
 /**

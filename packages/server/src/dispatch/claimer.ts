@@ -10,7 +10,7 @@ import { bringUp, type Lane } from "../outbox/lane.ts";
 export interface Claimer {
   /** A commit made deliveries due there. */
   fresh(hints: readonly Hint[]): void;
-  /** Whether deliveries wait there that are due, as far as this process knows. */
+  /** Whether first attempts wait there that are due, as far as this process knows. */
   isBacklogged(endpointId: string): boolean;
   /** Endpoints have room again for what waits there, and lanes may go on. */
   freed(hints: readonly Hint[], kind: ClaimKind): void;
@@ -65,7 +65,8 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   let others = [freed.first, freed.again, found.first, found.again];
   let freshHadTurn = false;
   const lanes: Lane[] = [];
-  const backlogged = new Set<string>();
+  /** Where deliveries of a kind wait that are due, as far as this process knows. */
+  const backlogged = { first: new Set<string>(), again: new Set<string>() };
   let claiming: Promise<void> | null = null;
   let wakeAgain = false;
   let looking: Promise<void> | null = null;
@@ -122,7 +123,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     const askedMs = clock.monotonicMs();
     const { claims, emptied, unfinished, untouched } = await claimDue(pool, workerId, kind, room);
     for (const claim of claims) parts.begin(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
-    for (const endpoint of emptied) backlogged.delete(endpoint);
+    for (const endpoint of emptied) backlogged[kind].delete(endpoint);
     // Who got no turn comes before the others next time, who had one after them.
     if (unfinished.length + untouched.length > 0) {
       queue.endpoints = new Set([...untouched, ...queue.endpoints, ...unfinished]);
@@ -139,7 +140,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       const { endpoints, last } = await findDue(pool, kind, perEndpoint(free), after);
       for (const endpoint of endpoints) {
         found[kind].endpoints.add(endpoint);
-        backlogged.add(endpoint);
+        backlogged[kind].add(endpoint);
       }
       if (endpoints.length > 0) wake();
       after = last;
@@ -161,19 +162,19 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   return {
     wake,
-    isBacklogged: (endpointId) => backlogged.has(endpointId),
+    isBacklogged: (endpointId) => backlogged.first.has(endpointId),
     fresh(hints) {
       lanes.push(...lanesOf(hints));
       for (const { endpointId } of hints) {
         fresh.endpoints.add(endpointId);
-        backlogged.add(endpointId);
+        backlogged.first.add(endpointId);
       }
       wake();
     },
     freed(hints, kind) {
       lanes.push(...lanesOf(hints));
       for (const { endpointId, sessionKey } of hints) {
-        if (sessionKey !== null || backlogged.has(endpointId)) freed[kind].endpoints.add(endpointId);
+        if (sessionKey !== null || backlogged[kind].has(endpointId)) freed[kind].endpoints.add(endpointId);
       }
       wake();
     },

@@ -125,7 +125,13 @@ function answerResponse(answer: Answer): Response {
 function jsonResponse(status: number, value: unknown, headers: Record<string, string> = {}): Response {
   return new Response(stringify(value), {
     status,
-    headers: { "content-type": "application/json", "cache-control": "no-store", ...headers },
+    headers: {
+      "content-type": "application/json",
+      "cache-control": "no-store",
+      // What strangers wrote is in it: no browser shall take it for anything else.
+      "x-content-type-options": "nosniff",
+      ...headers,
+    },
   });
 }
 

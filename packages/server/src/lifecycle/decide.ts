@@ -9,7 +9,7 @@ import { sessionOf } from "./store.ts";
 import { transition, unseenSession } from "./transition.ts";
 
 // The sessions of a batch as they are, the time by the one clock that counts, and a number for the ids of what a session's
-// change may make (migration 0016).
+// change may make (migration 0015).
 const readSql = `
   SELECT input.project_id AS wanted_project_id, input.session_id AS wanted_session_id,
     clock_timestamp() AS now, nextval('drawn_ids') AS drawn, sessions.*

@@ -88,7 +88,7 @@ export async function listSessions(
   query: z.output<typeof SessionsQuery>,
 ): Promise<SessionsPage> {
   const filters = new Filters()
-    // The condition of the index by time (migration 0016), which holds for every row.
+    // The condition of the index by time (migration 0015), which holds for every row.
     .add("project_id = ? AND version > 0", projectId)
     .add("channel = ?", query.channel)
     .add("call_status = ?", query.callStatus)

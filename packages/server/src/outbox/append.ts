@@ -32,7 +32,7 @@ export interface Emitter extends PayloadFacts {
   readonly recordingObjectKey: string | null;
 }
 
-/** Most events that one commit emits of a session, and most deliveries: ids are drawn for so many (migration 0016). */
+/** Most events that one commit emits of a session, and most deliveries: ids are drawn for so many (migration 0015). */
 const eventsPerDraw = 8;
 const deliveriesPerDraw = 256;
 

@@ -1,4 +1,4 @@
-// What a delivery sends: an event of a session, or, for a test, an example that has neither row (migration 0010).
+// What a delivery sends: an event of a session, or, for a test, an example that has neither row (migration 0009).
 
 /** Joins to the rows that hold the content of a delivery; `delivery` is the table's name in the statement. */
 export const contentJoins = (delivery: string): string => `

@@ -139,7 +139,7 @@ async function readLogged(pool: pg.Pool, projectId: string, logId: string): Prom
       `This project has no attempt ${JSON.stringify(logId.slice(0, 60))}.`,
     );
   }
-  // Ids of tests are negative (migration 0010).
+  // Ids of tests are negative (migration 0009).
   if (logged.eventId < 0) {
     throw new Refusal("test_not_resent", `Attempt ${logId} was a test. Send another test event instead.`);
   }

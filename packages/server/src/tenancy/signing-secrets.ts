@@ -6,7 +6,7 @@ import type { Sealer } from "../secrets/seal.ts";
 import { createSigningSecret } from "../secrets/signature.ts";
 import { secretSeal } from "./endpoints.ts";
 
-/** Most secrets that sign beside the newest: a receiver's header stays short. Migration 0010 has it as a constraint. */
+/** Most secrets that sign beside the newest: a receiver's header stays short. Migration 0009 has it as a constraint. */
 const oldSecretsMax = 2;
 
 interface OldSecret {
