@@ -54,8 +54,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: "server/dist/outbox/takeover.js",
-        from: "CASE WHEN events.event = 'session.finalized' THEN 1 ELSE 2 END",
-        to: "2",
+        from: "WHEN deliveries.trigger = 'live' AND events.event <> 'session.finalized' THEN 2",
+        to: "WHEN deliveries.trigger = 'live' THEN 2",
       },
     ],
     expected: ["I2"],
@@ -162,8 +162,8 @@ class Client extends Plain {
       },
       {
         file: "server/dist/dispatch/attempt.js",
-        from: "close(this.#connection);",
-        to: "setTimeout(close, 400, this.#connection);",
+        from: "else\n                close(this.#connection);",
+        to: "else\n                setTimeout(close, 400, this.#connection);",
       },
     ],
     expected: ["I2", "I3"],
