@@ -38,6 +38,7 @@ import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
+import { Refusal } from "./refusal.ts";
 import { tellReport } from "./report-told.ts";
 import { keepRetention } from "./retention/keeper.ts";
 import type { Role, Running } from "./running.ts";
@@ -76,6 +77,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const resolver = options.resolver ?? null;
   const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
   const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
+  const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
     handover: noHandover,
@@ -95,14 +97,17 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       cancel: (endpointId) => dispatch.handover.cancel(endpointId),
     },
     onOwed: (hints) => dispatch.wake(hints),
-    onAnswered: (report, sessionId, answer) => tellReport(ground, report, sessionId, answer),
+    onAnswered: (report, sessionId, answer) => {
+      tellReport(ground, report, sessionId, answer);
+      // What a commit has claimed itself is not notified.
+      if (!(answer instanceof Refusal) && answer.events.length > 0) streams.wake();
+    },
   });
   if (options.role !== "api") {
     const dispatcher = startDispatch(ground, guard, links, intake);
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
   }
-  const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
   started.add(() => listener?.stop() ?? Promise.resolve());
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.

@@ -301,6 +301,17 @@ describe("the feed as a stream", () => {
     expect((await openStream(project, "", { apiUrl })).status).toBe(503);
   });
 
+  test("the commits of its own process wake it: twenty in a row take far less than looking every 500 ms would", async () => {
+    const project = await newProject();
+    const reader = await openStream(project, "from=now");
+    const begun = performance.now();
+    for (let number = 1; number <= 20; number++) {
+      await endChat(project, `quick-${number}`);
+      await until("its events came", () => reader.messages.length >= 2 * number);
+    }
+    expect(performance.now() - begun).toBeLessThan(5_000);
+  });
+
   test("a database that is away for a while ends no stream and loses nothing", async () => {
     const project = await newProject();
     const reader = await openStream(project, "from=now");
