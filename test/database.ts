@@ -39,3 +39,19 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     },
   };
 }
+
+/**
+ * Empties tables while a server may be at work on them. TRUNCATE takes its locks table by table, as a statement
+ * of the server does in another order, so PostgreSQL may end either as a deadlock's victim: then it is tried again.
+ */
+export async function emptyTables(pool: pg.Pool, ...tables: string[]): Promise<void> {
+  const deadlock = "40P01";
+  for (let left = 10; ; left -= 1) {
+    try {
+      await pool.query(`TRUNCATE ${tables.join(", ")}`);
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== deadlock || left === 0) throw error;
+    }
+  }
+}

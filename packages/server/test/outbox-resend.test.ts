@@ -1,7 +1,7 @@
 // The rows of resends and tests without any dispatcher: who may claim them when, and what a dead worker leaves.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../../../test/database.ts";
 import { until } from "../../../test/until.ts";
 import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
@@ -64,7 +64,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 beforeEach(async () => {
-  await database.pool.query("TRUNCATE deliveries");
+  await emptyTables(database.pool, "deliveries");
   projectId = randomUUID();
   endpointId = randomUUID();
   await database.pool.query("INSERT INTO projects (project_id, name) VALUES ($1, 'p')", [projectId]);

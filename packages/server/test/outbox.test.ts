@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../../../test/database.ts";
 import { systemClock } from "../src/clock.ts";
 import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
@@ -79,7 +79,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 beforeEach(async () => {
-  await database.pool.query("TRUNCATE deliveries");
+  await emptyTables(database.pool, "deliveries");
   projectId = randomUUID();
   await database.pool.query("INSERT INTO projects (project_id, name) VALUES ($1, 'p')", [projectId]);
   await addEndpoint(["session.ended", "call.ended", "session.finalized", "recording.ready"]);

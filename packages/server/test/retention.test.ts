@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { emptyTables } from "../../../test/database.ts";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { until } from "../../../test/until.ts";
 import { createLog } from "../src/log.ts";
@@ -20,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  await server.pool.query("TRUNCATE sessions, events, deliveries, inspector_requests");
+  await emptyTables(server.pool, "sessions", "events", "deliveries", "inspector_requests");
 });
 
 const dayMs = 86_400_000;
@@ -167,7 +168,7 @@ describe("retention", () => {
       "SELECT count(*) AS orphans FROM events WHERE session_key NOT IN (SELECT session_key FROM sessions)",
     );
     expect(rows[0].orphans).toBe(0);
-    await server.pool.query("TRUNCATE deliveries");
+    await emptyTables(server.pool, "deliveries");
     expect(await round()).toMatchObject({ sessions: 1 });
   });
 
