@@ -1,19 +1,21 @@
 import type pg from "pg";
+import { column } from "../database/columns.ts";
 import { type FrozenEvent, freezeEvent } from "../outbox/append.ts";
-import { readSubscribers, type Subscriber, subscribes } from "../outbox/subscribers.ts";
+import { type Subscriber, subscribersOf, subscribersSql, subscribes } from "../outbox/subscribers.ts";
 import { Refusal } from "../refusal.ts";
-import { type Applied, type Decided, type Group, groupKey, type Waiting } from "./batch.ts";
+import type { Applied, Decided, Group, Waiting } from "./batch.ts";
 import type { Graces } from "./deadline.ts";
 import type { Session } from "./session.ts";
 import { sessionOf } from "./store.ts";
 import { transition, unseenSession } from "./transition.ts";
 
 // The sessions of a batch as they are, the time by the one clock that counts, and a number for the ids of what a session's
-// change may make (migration 0015).
+// change may make (migration 0015). The first row has the endpoints of their projects: a statement of their own would be
+// another way to PostgreSQL and back.
 const readSql = `
-  SELECT input.project_id AS wanted_project_id, input.session_id AS wanted_session_id,
-    clock_timestamp() AS now, nextval('drawn_ids') AS drawn, sessions.*
-  FROM unnest($1::uuid[], $2::text[]) AS input (project_id, session_id)
+  SELECT input.position, clock_timestamp() AS now, nextval('drawn_ids') AS drawn,
+    CASE WHEN input.position = 1 THEN ${subscribersSql("$3::uuid[]")} END AS subscribers, sessions.*
+  FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS input (project_id, session_id, position)
   LEFT JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id`;
 
 /** Reads the sessions of a batch and decides what its reports do, without changing anything. */
@@ -22,35 +24,45 @@ export async function decideBatch(
   graces: Graces,
   batch: ReadonlyMap<string, Waiting[]>,
 ): Promise<Decided> {
-  const wanted = [...batch.values()].map((items) => items[0] as Waiting);
-  const projectIds = wanted.map((item) => item.projectId);
-  const [{ rows }, subscribersOf] = await Promise.all([
-    pool.query<Record<string, unknown>>({
-      name: "report-read",
-      text: readSql,
-      values: [projectIds, wanted.map((item) => item.sessionId)],
-    }),
-    readSubscribers(pool, projectIds),
-  ]);
+  const wanted = [...batch.values()];
+  const projectIds = wanted.map(([first]) => (first as Waiting).projectId);
+  const sessionIds = wanted.map(([first]) => (first as Waiting).sessionId);
+  const { rows } = await pool.query<ReadRow>({
+    name: "report-read",
+    text: readSql,
+    values: [
+      column("uuid", projectIds),
+      column("text", sessionIds),
+      column("uuid", [...new Set(projectIds)]),
+    ],
+  });
+  const byProject = subscribersOf(rows.find(({ position }) => position === 1)?.subscribers ?? null);
   const groups = rows.map((row) => {
-    const projectId = row.wanted_project_id as string;
-    const sessionId = row.wanted_session_id as string;
-    const now = row.now as Date;
-    const drawn = row.drawn as number;
+    const { now, drawn } = row;
+    const waiting = wanted[row.position - 1];
+    if (waiting === undefined) throw new Error(`a row answers to nothing that was asked: ${row.position}`);
+    const { projectId, sessionId } = waiting[0] as Waiting;
     const isNew = row.version === null;
-    const waiting = batch.get(groupKey(projectId, sessionId));
-    // Nobody would ever be answered: PostgreSQL has written the id in another way than the one who asked.
-    if (waiting === undefined) throw new Error(`no report of the batch is for ${projectId} ${sessionId}`);
     return decideGroup(waiting, graces, {
       session: isNew ? unseenSession(projectId, sessionId, now) : sessionOf(row),
-      sessionKey: isNew ? drawn : (row.session_key as number),
+      sessionKey: row.session_key ?? drawn,
       isNew,
       drawn,
       now,
-      subscribers: subscribersOf.get(projectId) ?? [],
+      subscribers: byProject.get(projectId) ?? [],
     });
   });
-  return { groups, subscribersOf };
+  return { groups, subscribersOf: byProject };
+}
+
+/** A row of `sessions`, whose columns are null when there is none, with what the statement adds. */
+interface ReadRow extends Record<string, unknown> {
+  readonly position: number;
+  readonly now: Date;
+  readonly drawn: number;
+  readonly subscribers: Parameters<typeof subscribersOf>[0];
+  readonly version: number | null;
+  readonly session_key: number | null;
 }
 
 /** A session as it was read, with what its change is made with. */
