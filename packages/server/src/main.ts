@@ -84,7 +84,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     wake: () => {},
   };
   const intake = createReportIntake({
-    pool: ground.pool,
+    pool: ground.pathPool,
     log,
     graces: config.graces,
     clock: systemClock,
@@ -129,9 +129,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const routes = routesOf(ground, guard, options.role, intake, links, feed, streams);
   server?.answerWith(
     createApp({
-      pool: ground.pool,
+      pool: ground.pathPool,
       log,
-      keys: createKeyRing(ground.pool),
+      keys: createKeyRing(ground.pathPool),
       limits: createRequestLimits(config.rateLimits, ground.metrics),
       routes,
     }),
@@ -195,12 +195,12 @@ function startDispatch(
   links: RecordingLinks,
   intake: ReportIntake,
 ): Dispatcher {
-  const { pool, log, metrics, sealer, config, started } = ground;
+  const { pathPool, log, metrics, sealer, config, started } = ground;
   const clients = createClients(guard, systemClock, (url, rule) =>
     log.warn({ event: "delivery.blocked", origin: url.origin, rule }),
   );
   const dispatcher = createDispatcher({
-    pool,
+    pool: pathPool,
     log,
     metrics,
     clients,
@@ -218,9 +218,14 @@ function startDispatch(
     log,
     shareDispatcherLock,
   );
-  const deadlines = watchDeadlines(pool, intake, log);
-  const { retentionMs } = config;
-  const retention = keepRetention({ pool, log, metrics, retentionMs, recordings: recordingsOf(config) });
+  const deadlines = watchDeadlines(pathPool, intake, log);
+  const retention = keepRetention({
+    pool: ground.pool,
+    log,
+    metrics,
+    retentionMs: config.retentionMs,
+    recordings: recordingsOf(config),
+  });
   started.add(async () => {
     await Promise.all([deadlines.stop(), retention.stop()]);
     await dispatcher.drain();

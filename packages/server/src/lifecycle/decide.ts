@@ -9,14 +9,20 @@ import type { Session } from "./session.ts";
 import { sessionOf } from "./store.ts";
 import { transition, unseenSession } from "./transition.ts";
 
-// The sessions of a batch as they are, the time by the one clock that counts, and a number for the ids of what a session's
-// change may make (migration 0015). The first row has the endpoints of their projects: a statement of their own would be
-// another way to PostgreSQL and back.
+// The sessions of a batch that are there, the time by the one clock that counts, and for each session that was asked for a
+// number for the ids of what its change may make (migration 0015). What is not about one session stands in the first row,
+// with the endpoints of the projects: a statement of its own would be another way to PostgreSQL and back.
 const readSql = `
-  SELECT input.position, clock_timestamp() AS now, nextval('drawn_ids') AS drawn,
-    CASE WHEN input.position = 1 THEN ${subscribersSql("$3::uuid[]")} END AS subscribers, sessions.*
-  FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS input (project_id, session_id, position)
-  LEFT JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id`;
+  WITH found AS (
+    SELECT input.position, sessions.*
+    FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS input (project_id, session_id, position)
+    JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id
+  )
+  SELECT head.*, found.* FROM found FULL JOIN (
+    SELECT (SELECT min(position) FROM found) AS first, clock_timestamp() AS now,
+      ${subscribersSql("$3::uuid[]")} AS subscribers,
+      array(SELECT nextval('drawn_ids') FROM generate_series(1, cardinality($2::text[]))) AS drawn
+  ) AS head ON head.first = found.position`;
 
 /** Reads the sessions of a batch and decides what its reports do, without changing anything. */
 export async function decideBatch(
@@ -36,33 +42,38 @@ export async function decideBatch(
       column("uuid", [...new Set(projectIds)]),
     ],
   });
-  const byProject = subscribersOf(rows.find(({ position }) => position === 1)?.subscribers ?? null);
-  const groups = rows.map((row) => {
-    const { now, drawn } = row;
-    const waiting = wanted[row.position - 1];
-    if (waiting === undefined) throw new Error(`a row answers to nothing that was asked: ${row.position}`);
+  const found = new Map(rows.map((row) => [row.position, row]));
+  const head = rows.find((row): row is ReadRow & Head => row.now !== null);
+  if (head === undefined) throw new Error("what was read of a batch has no head");
+  const byProject = subscribersOf(head.subscribers);
+  const groups = wanted.map((waiting, index) => {
     const { projectId, sessionId } = waiting[0] as Waiting;
-    const isNew = row.version === null;
+    const row = found.get(index + 1);
+    const drawn = Number(head.drawn[index]);
     return decideGroup(waiting, graces, {
-      session: isNew ? unseenSession(projectId, sessionId, now) : sessionOf(row),
-      sessionKey: row.session_key ?? drawn,
-      isNew,
+      session: row === undefined ? unseenSession(projectId, sessionId, head.now) : sessionOf(row),
+      sessionKey: row?.session_key ?? drawn,
+      isNew: row === undefined,
       drawn,
-      now,
+      now: head.now,
       subscribers: byProject.get(projectId) ?? [],
     });
   });
   return { groups, subscribersOf: byProject };
 }
 
-/** A row of `sessions`, whose columns are null when there is none, with what the statement adds. */
-interface ReadRow extends Record<string, unknown> {
-  readonly position: number;
+interface Head {
   readonly now: Date;
-  readonly drawn: number;
+  /** bigint arrays come as text. */
+  readonly drawn: readonly string[];
   readonly subscribers: Parameters<typeof subscribersOf>[0];
-  readonly version: number | null;
+}
+
+/** A row of `sessions` with its place in the batch; of the first row, which may be of no session, also the head. */
+interface ReadRow extends Record<string, unknown> {
+  readonly position: number | null;
   readonly session_key: number | null;
+  readonly now: Date | null;
 }
 
 /** A session as it was read, with what its change is made with. */
