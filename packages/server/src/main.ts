@@ -35,7 +35,7 @@ import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
-import { type Hint, parseHints } from "./outbox/hint.ts";
+import { type Hint, noticedHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
 import { Refusal } from "./refusal.ts";
@@ -214,7 +214,7 @@ function startDispatch(
   const listener = listen(
     ground.connection,
     dueChannel,
-    (hints) => dispatcher.wake(parseHints(hints)),
+    (notice) => dispatcher.wake(noticedHints(notice, dispatcher.workerId)),
     log,
     shareDispatcherLock,
   );
