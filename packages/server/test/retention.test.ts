@@ -8,7 +8,7 @@ import { until } from "../../../test/until.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { oweAgain } from "../src/outbox/resend.ts";
-import { createDiskRecordings } from "../src/recordings/store.ts";
+import { createDiskRecordings } from "../src/recordings/disk.ts";
 import { type Removed, runRetention } from "../src/retention/round.ts";
 
 let server: TestServer;
@@ -201,6 +201,7 @@ describe("retention", () => {
     await owe(owing.eventId, owing.key);
     const disk = createDiskRecordings(join(server.dataFolder, "recordings"));
     const half = {
+      ...disk,
       remove: async (key: string): Promise<boolean> => {
         if (key === keys[1]) throw new Error("the store is away");
         return disk.remove(key);

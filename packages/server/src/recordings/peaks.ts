@@ -38,8 +38,13 @@ export class Waveform {
     return this.#samples;
   }
 
+  /** One array for each channel. Two that are alike are one: decoders make two of mono. */
   channels(): number[][] {
-    return this.#channels.map((parts) => parts.map((part) => Math.round(Math.min(1, part) * 1_000) / 1_000));
+    const [left, right] = this.#channels.map((parts) =>
+      parts.map((part) => Math.round(Math.min(1, part) * 1_000) / 1_000),
+    );
+    if (left === undefined) return [];
+    return right === undefined || right.every((part, at) => part === left[at]) ? [left] : [left, right];
   }
 
   /** Two parts become one. */

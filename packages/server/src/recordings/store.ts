@@ -69,6 +69,5 @@ export function storeUnavailable(did: string, error: unknown): Refusal {
   return new Refusal(
     "recording_store_unavailable",
     `The store of recordings could not ${did} (${reason}). Try again; when it goes on, look at the disk or the bucket that SENDOFF_RECORDINGS names.`,
-    { headers: { "retry-after": "5" } },
   );
 }

@@ -20,6 +20,10 @@ export interface RecordingPlace {
 /** So long after its last sign of life an upload is taken for dead, in milliseconds. It gives one every 30 s. */
 export const deadUploadMs = 5 * 60_000;
 
+/** The row of a place. One whose audio is gone has no key, so it is at none. */
+const here = "recordings.project_id = $1 AND recordings.session_id = $2 AND recordings.object_key = $3";
+const hereOf = ({ projectId, sessionId, objectKey }: RecordingPlace): string[] => [projectId, sessionId, objectKey];
+
 const dead = `alive_at < clock_timestamp() - ${deadUploadMs} * interval '1 millisecond'`;
 
 /** Notes an upload before its first byte is stored: from now on somebody will remove what is left of it. */
@@ -33,8 +37,8 @@ export async function beginUpload(pool: pg.Pool, place: RecordingPlace): Promise
 /** A sign of life of an upload. */
 export async function uploadAlive(pool: pg.Pool, place: RecordingPlace): Promise<void> {
   await pool.query(
-    "UPDATE recordings SET alive_at = clock_timestamp() WHERE object_key = $1 AND session_id = $2",
-    [place.objectKey, place.sessionId],
+    `UPDATE recordings SET alive_at = clock_timestamp() WHERE ${here}`,
+    hereOf(place),
   );
 }
 
@@ -45,9 +49,10 @@ export async function uploadStored(
   facts: AudioFacts & { readonly sha256: string },
 ): Promise<boolean> {
   const { rowCount } = await pool.query(
-    `UPDATE recordings SET alive_at = clock_timestamp(), content_type = $3, bytes = $4, sha256 = decode($5, 'hex'), seconds = $6
-     WHERE object_key = $1 AND session_id = $2`,
-    [place.objectKey, place.sessionId, facts.contentType, facts.bytes, facts.sha256, facts.seconds],
+    `UPDATE recordings
+     SET alive_at = clock_timestamp(), content_type = $4, bytes = $5, sha256 = decode($6, 'hex'), seconds = $7
+     WHERE ${here}`,
+    [...hereOf(place), facts.contentType, facts.bytes, facts.sha256, facts.seconds],
   );
   return rowCount === 1;
 }
@@ -69,17 +74,14 @@ export async function noteReported(
 export async function keepRecording(pool: pg.Pool, place: RecordingPlace): Promise<void> {
   await pool.query(
     `UPDATE recordings SET kept = true, peaks_due_at = clock_timestamp()
-     WHERE object_key = $1 AND session_id = $2 AND NOT kept`,
-    [place.objectKey, place.sessionId],
+     WHERE ${here} AND NOT kept`,
+    hereOf(place),
   );
 }
 
 /** Forgets a row that no session has come to refer to. */
 export async function forgetRecording(pool: pg.Pool, place: RecordingPlace): Promise<void> {
-  await pool.query("DELETE FROM recordings WHERE object_key = $1 AND session_id = $2 AND NOT kept", [
-    place.objectKey,
-    place.sessionId,
-  ]);
+  await pool.query(`DELETE FROM recordings WHERE ${here} AND NOT kept`, hereOf(place));
 }
 
 /** A recording that a session refers to. */
@@ -98,8 +100,8 @@ const keptColumns = `recordings.object_key AS "objectKey", recordings.project_id
 export async function readRecording(pool: pg.Pool, place: RecordingPlace): Promise<KeptRecording | null> {
   const { rows } = await pool.query<KeptRecording>(
     `SELECT ${keptColumns} FROM recordings
-     WHERE object_key = $1 AND session_id = $2 AND project_id = $3 AND removed_at IS NULL`,
-    [place.objectKey, place.sessionId, place.projectId],
+     WHERE ${here}`,
+    hereOf(place),
   );
   return rows[0] ?? null;
 }
@@ -119,12 +121,13 @@ export async function settleUnkept(pool: pg.Pool): Promise<Array<RecordingPlace 
   return rows;
 }
 
-/** Notes that the audio of an erased session is gone. Its size, length and hash stay. */
-export async function recordingGone(pool: pg.Pool, objectKey: string, sessionId: string): Promise<void> {
+/** Notes that the audio of an erased session is gone. Its size, length and hash stay, its key does not. */
+export async function recordingGone(pool: pg.Pool, sessionKey: number, objectKey: string): Promise<void> {
   await pool.query(
-    `UPDATE recordings SET removed_at = clock_timestamp()
-     WHERE object_key = $1 AND session_id = $2 AND kept AND removed_at IS NULL`,
-    [objectKey, sessionId],
+    `UPDATE recordings SET removed_at = clock_timestamp(), object_key = '', kept = true FROM sessions
+     WHERE sessions.session_key = $1 AND recordings.project_id = sessions.project_id
+       AND recordings.session_id = sessions.session_id AND object_key = $2 AND bytes IS NOT NULL`,
+    [sessionKey, objectKey],
   );
 }
 
@@ -139,8 +142,8 @@ export async function claimPeaks(pool: pg.Pool): Promise<KeptRecording | null> {
     `UPDATE recordings
      SET peaks_tries = peaks_tries + 1, peaks_due_at = clock_timestamp() + ${peaksLeaseMs} * interval '1 millisecond',
        peaks = CASE WHEN peaks_tries >= ${peaksTriesMax} THEN 'none' ELSE peaks END
-     WHERE (object_key, session_id) = (
-       SELECT object_key, session_id FROM recordings
+     WHERE (project_id, session_id, object_key) = (
+       SELECT project_id, session_id, object_key FROM recordings
        WHERE kept AND peaks = 'pending' AND removed_at IS NULL AND peaks_due_at <= clock_timestamp()
        ORDER BY peaks_due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
      RETURNING ${keptColumns}`,
@@ -159,13 +162,12 @@ export async function peaksSettled(
   found: { readonly peaks: "made" | "none"; readonly sha256: string | null; readonly seconds: number | null },
 ): Promise<boolean> {
   const { rowCount } = await pool.query(
-    `UPDATE recordings SET peaks = $3, sha256 = coalesce(recordings.sha256, decode($4, 'hex')),
-       seconds = coalesce(recordings.seconds, $5)
+    `UPDATE recordings SET peaks = $4, sha256 = coalesce(recordings.sha256, decode($5, 'hex')),
+       seconds = coalesce(recordings.seconds, $6)
      FROM sessions
-     WHERE recordings.object_key = $1 AND recordings.session_id = $2 AND removed_at IS NULL
-       AND sessions.project_id = recordings.project_id AND sessions.session_id = recordings.session_id
+     WHERE ${here} AND sessions.project_id = recordings.project_id AND sessions.session_id = recordings.session_id
        AND sessions.recording_object_key = recordings.object_key`,
-    [place.objectKey, place.sessionId, found.peaks, found.sha256, found.seconds],
+    [...hereOf(place), found.peaks, found.sha256, found.seconds],
   );
   return rowCount === 1;
 }
@@ -174,7 +176,7 @@ export async function peaksSettled(
 export async function sameAudio(pool: pg.Pool, recording: KeptRecording): Promise<KeptRecording | null> {
   const { rows } = await pool.query<KeptRecording>(
     `SELECT ${keptColumns} FROM recordings
-     WHERE object_key = $1 AND session_id <> $2 AND bytes = $3 AND peaks <> 'pending' AND removed_at IS NULL LIMIT 1`,
+     WHERE object_key = $1 AND session_id <> $2 AND bytes = $3 AND peaks <> 'pending' LIMIT 1`,
     [recording.objectKey, recording.sessionId, recording.bytes],
   );
   return rows[0] ?? null;

@@ -73,8 +73,8 @@ export function createUploads(parts: UploadParts): Uploads {
     if (running.size >= store.uploadsMax) {
       throw new Refusal(
         "overloaded",
-        `${store.uploadsMax} uploads are under way in this process already; try again in 2 s.`,
-        { headers: { ...headers, "retry-after": "2" } },
+        `${store.uploadsMax} uploads are under way in this process already; try again in a second.`,
+        { headers },
       );
     }
     const one = work();

@@ -22,12 +22,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       peaks text NOT NULL DEFAULT 'pending' CHECK (peaks IN ('pending', 'made', 'none')),
       peaks_tries integer NOT NULL DEFAULT 0,
       peaks_due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-      -- Audio and peaks are gone, because the session was erased; counts and the hash stay.
+      -- Audio and peaks are gone, because the session was erased. Counts and the hash stay; a key may tell of a person.
       removed_at timestamptz,
-      PRIMARY KEY (object_key, session_id),
+      PRIMARY KEY (project_id, session_id, object_key),
+      CONSTRAINT removed_has_no_key CHECK ((removed_at IS NOT NULL) = (object_key = '')),
       CONSTRAINT upload_is_known CHECK (NOT (kept AND uploaded) OR (bytes IS NOT NULL AND sha256 IS NOT NULL))
     ) WITH (fillfactor = 70)`.execute(db);
-  await sql`CREATE INDEX recordings_of_session ON recordings (project_id, session_id)`.execute(db);
+  await sql`CREATE INDEX recordings_by_key ON recordings (object_key)`.execute(db);
   await sql`CREATE INDEX recordings_unkept ON recordings (alive_at) WHERE NOT kept`.execute(db);
   await sql`
     CREATE INDEX recordings_without_peaks ON recordings (peaks_due_at)
