@@ -63,7 +63,10 @@ export async function startSwift(): Promise<Swift> {
     endpoint,
     region: "us-east-1",
     forcePathStyle: true,
-    credentials: { accessKeyId: swiftKeys.AWS_ACCESS_KEY_ID, secretAccessKey: swiftKeys.AWS_SECRET_ACCESS_KEY },
+    credentials: {
+      accessKeyId: swiftKeys.AWS_ACCESS_KEY_ID,
+      secretAccessKey: swiftKeys.AWS_SECRET_ACCESS_KEY,
+    },
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
   });

@@ -19,10 +19,13 @@ export const RecordingFact = z
     objectKey: z.string().nullable(),
     error: z.string().nullable(),
     reportedAt: Timestamp,
-    contentType: z.string().nullable().meta({
-      description: "What the audio is by its bytes, whatever its sender called it.",
-      examples: ["audio/ogg", "audio/mpeg", "audio/wav", "audio/webm"],
-    }),
+    contentType: z
+      .string()
+      .nullable()
+      .meta({
+        description: "What the audio is by its bytes, whatever its sender called it.",
+        examples: ["audio/ogg", "audio/mpeg", "audio/wav", "audio/webm"],
+      }),
     bytes: z.int().nonnegative().nullable(),
     sha256: z.string().nullable().meta({ description: "SHA-256 of the audio, in hex." }),
     seconds: z.number().nonnegative().nullable(),

@@ -111,7 +111,10 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
     return server.api("GET", `${session("call-5")}/recording/peaks`);
   },
   async peaks_not_found() {
-    await upload("call-6", Buffer.from("1a45dfa3 9f4286810142f7810142f2810442f381084282847765626d".replace(" ", ""), "hex"));
+    await upload(
+      "call-6",
+      Buffer.from("1a45dfa3 9f4286810142f7810142f2810442f381084282847765626d".replace(" ", ""), "hex"),
+    );
     await until("it was examined", async () => {
       const { body } = await server.api("GET", session("call-6"));
       return body.data.recording.peaks === "none";

@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 
 /** For so long a reading of the database's clock is carried on by the monotonic one, in milliseconds. */
-const readingMs = 5_000;
+const readingMs = 1_000;
 
 /**
  * The database's clock, in milliseconds since 1970, without a question each time: a reading of it goes on with the

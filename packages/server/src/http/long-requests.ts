@@ -28,7 +28,9 @@ export function sparingLongRequests(server: Server): void {
     // Node.js asks once for each request, so it is not asked again.
     if (error.code === "ERR_HTTP_REQUEST_TIMEOUT" && long.has(socket)) return;
     if (socket.writable && socket._httpMessage?.headersSent !== true) {
-      socket.write(`HTTP/1.1 ${statusLines[error.code ?? ""] ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`);
+      socket.write(
+        `HTTP/1.1 ${statusLines[error.code ?? ""] ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`,
+      );
     }
     socket.destroy(error);
   });

@@ -97,7 +97,9 @@ export async function readSession(
     [projectId, sessionId],
   );
   const row = rows[0];
-  return row === undefined ? null : { session: sessionOf(row), key: row.session_key as number, audio: audioOf(row) };
+  return row === undefined
+    ? null
+    : { session: sessionOf(row), key: row.session_key as number, audio: audioOf(row) };
 }
 
 /** A page of sessions, newest first, and where the next one begins. */

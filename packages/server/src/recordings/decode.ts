@@ -38,7 +38,9 @@ export async function createDecoder(contentType: string): Promise<Decoder | null
 
 interface WasmDecoder {
   readonly ready: Promise<void>;
-  decode(chunk: Uint8Array): Promise<{ channelData: Float32Array[]; samplesDecoded: number; sampleRate: number }>;
+  decode(
+    chunk: Uint8Array,
+  ): Promise<{ channelData: Float32Array[]; samplesDecoded: number; sampleRate: number }>;
   free(): Promise<void>;
 }
 

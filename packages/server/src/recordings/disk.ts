@@ -49,7 +49,10 @@ export function createDiskRecordings(folder: string): RecordingStore {
   return {
     uploadsMax: 64,
     async write(objectKey, content) {
-      const path = join(unfinished, `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}.${process.pid}.${randomUUID()}`);
+      const path = join(
+        unfinished,
+        `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}.${process.pid}.${randomUUID()}`,
+      );
       try {
         await mkdir(unfinished, { recursive: true, mode: 0o700 });
         const file = await open(path, "wx", 0o600);

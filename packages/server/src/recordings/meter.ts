@@ -176,7 +176,10 @@ function webmMeter(): Meter {
       const duration = elementOf(within, [0x44, 0x89]);
       if (duration === null || (duration.length !== 4 && duration.length !== 8)) return null;
       const units = duration.length === 4 ? duration.readFloatBE(0) : duration.readDoubleBE(0);
-      const nanoseconds = scale === null || scale.length === 0 || scale.length > 6 ? 1_000_000 : scale.readUIntBE(0, scale.length);
+      const nanoseconds =
+        scale === null || scale.length === 0 || scale.length > 6
+          ? 1_000_000
+          : scale.readUIntBE(0, scale.length);
       const seconds = (units * nanoseconds) / 1e9;
       return Number.isFinite(seconds) && seconds > 0 ? rounded(seconds) : null;
     },

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import type { Logger } from "../log.ts";
 import { createDecoder, type Decoder } from "./decode.ts";
@@ -6,7 +7,14 @@ import { peaksKeyOf } from "./keys.ts";
 import { createMeter } from "./meter.ts";
 import { Waveform, writePeaks } from "./peaks.ts";
 import type { RecordingStore } from "./store.ts";
-import { claimPeaks, type KeptRecording, peaksLeaseMs, peaksSettled, sameAudio } from "./table.ts";
+import {
+  claimPeaks,
+  type KeptRecording,
+  peaksLeaseMs,
+  peaksSettled,
+  releasePeaks,
+  sameAudio,
+} from "./table.ts";
 
 /** Computes the waveforms of recordings, one after another, in the background. */
 export interface PeaksKeeper {
@@ -27,6 +35,8 @@ const lookMs = 2_000;
 const secondsMax = 6 * 3_600;
 /** Well within the lease, so that no other process begins the same one meanwhile. */
 const timeMaxMs = peaksLeaseMs * 0.8;
+/** For each moment of work so much of rest. */
+const restShare = 1;
 /** Decoded at a time. Of Opus at 24 kbit/s that is 5 s, which are 4 MB of samples. */
 const pieceBytes = 16 * 1_024;
 
@@ -77,7 +87,10 @@ async function makeNext(parts: PeaksParts, stop: AbortSignal): Promise<boolean> 
   const same = await sameAudio(pool, recording);
   // What cannot be read now is tried again when the lease is over.
   const found = same ?? (await examine(store, recording, stop));
-  if (found === null) return true;
+  if (found === null) {
+    await releasePeaks(pool, recording);
+    return true;
+  }
   const peaks = found.peaks === "made" ? "made" : "none";
   const kept = await peaksSettled(pool, recording, { ...found, peaks });
   // Erased meanwhile: its erasing may have been over before the waveform was written.
@@ -100,7 +113,11 @@ interface Examined {
 }
 
 /** Reads all of a recording once: for its hash, its length and its waveform. null: it was stopped. */
-async function examine(store: RecordingStore, recording: KeptRecording, stop: AbortSignal): Promise<Examined | null> {
+async function examine(
+  store: RecordingStore,
+  recording: KeptRecording,
+  stop: AbortSignal,
+): Promise<Examined | null> {
   const { objectKey, contentType } = recording;
   if ((await store.find(objectKey)) === null) return { peaks: "none", sha256: null, seconds: null };
   const hash = createHash("sha256");
@@ -112,9 +129,12 @@ async function examine(store: RecordingStore, recording: KeptRecording, stop: Ab
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       if (stop.aborted) return null;
       if (performance.now() > endMs) return { peaks: "none", sha256: null, seconds: null };
+      const fromMs = performance.now();
       hash.update(chunk);
       meter.add(chunk);
       await drawing.add(chunk);
+      // Deliveries are made by the same process: it has its time first.
+      await sleep((performance.now() - fromMs) * restShare);
     }
     const peaks = await drawing.end();
     const seconds = meter.seconds() ?? peaks?.seconds ?? null;

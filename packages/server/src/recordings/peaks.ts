@@ -69,7 +69,11 @@ function largestOf(samples: Float32Array, from: number, to: number): number {
 }
 
 /** Stores a waveform beside its audio. */
-export async function writePeaks(store: RecordingStore, objectKey: string, peaks: RecordingPeaks): Promise<void> {
+export async function writePeaks(
+  store: RecordingStore,
+  objectKey: string,
+  peaks: RecordingPeaks,
+): Promise<void> {
   async function* content(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(JSON.stringify(peaks));
   }

@@ -104,9 +104,11 @@ export function createS3Recordings(setting: BucketSetting): RecordingStore {
           throw storeUnavailable("look for unfinished uploads", error);
         });
       for (const { Key, UploadId } of Uploads.filter(({ Key }) => Key === Prefix)) {
-        await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch((error: unknown) => {
-          if (!isAbsent(error)) throw storeUnavailable("remove an unfinished upload", error);
-        });
+        await client
+          .send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
+          .catch((error: unknown) => {
+            if (!isAbsent(error)) throw storeUnavailable("remove an unfinished upload", error);
+          });
       }
     },
     // What a dead process has left is known by its row (discard).
@@ -136,5 +138,8 @@ export function createS3Recordings(setting: BucketSetting): RecordingStore {
 /** Whether the service says that there is no such thing. A bucket that is not there is another matter. */
 const isAbsent = (error: unknown): boolean => {
   const { name = "", $metadata } = error as { name?: string; $metadata?: { httpStatusCode?: number } };
-  return name !== "NoSuchBucket" && ($metadata?.httpStatusCode === 404 || /^(NotFound|NoSuchKey|NoSuchUpload)$/.test(name));
+  return (
+    name !== "NoSuchBucket" &&
+    ($metadata?.httpStatusCode === 404 || /^(NotFound|NoSuchKey|NoSuchUpload)$/.test(name))
+  );
 };

@@ -21,10 +21,13 @@ export function parseBucket(text: string): BucketSetting | null {
   if (protocol !== "s3:" || !/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(hostname)) return null;
   if (username !== "" || password !== "" || port !== "" || hash !== "") return null;
   if (prefix === undefined || !/^[A-Za-z0-9._:=/-]{0,500}$/.test(prefix)) return null;
-  if (prefix.split("/").some((part) => part === "." || part === ".." || (part === "" && prefix !== ""))) return null;
-  if ([...searchParams.keys()].some((name) => !names.has(name) || searchParams.getAll(name).length > 1)) return null;
+  if (prefix.split("/").some((part) => part === "." || part === ".." || (part === "" && prefix !== "")))
+    return null;
+  if ([...searchParams.keys()].some((name) => !names.has(name) || searchParams.getAll(name).length > 1))
+    return null;
   const endpoint = searchParams.get("endpoint");
-  if (endpoint !== null && !/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : "")) return null;
+  if (endpoint !== null && !/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : ""))
+    return null;
   const pathStyle = searchParams.get("pathStyle") ?? String(endpoint !== null);
   if (pathStyle !== "true" && pathStyle !== "false") return null;
   return {

@@ -18,7 +18,8 @@ export function audioTypeOf(head: Buffer): AudioType | null {
   if (text(0, 4) === "OggS") return isOggAudio(text(0, 300)) ? ogg : null;
   if ((text(0, 4) === "RIFF" || text(0, 4) === "RF64") && text(8, 12) === "WAVE") return wav;
   // EBML, which is Matroska too: both are played alike.
-  if (head.length >= 4 && head.readUInt32BE(0) === 0x1a45dfa3) return /webm|matroska/.test(text(0, 80)) ? webm : null;
+  if (head.length >= 4 && head.readUInt32BE(0) === 0x1a45dfa3)
+    return /webm|matroska/.test(text(0, 80)) ? webm : null;
   if (text(0, 3) === "ID3") return mp3;
   const frame = mpegFrameAt(head, 0);
   if (frame === null) return null;

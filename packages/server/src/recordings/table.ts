@@ -22,7 +22,11 @@ export const deadUploadMs = 5 * 60_000;
 
 /** The row of a place. One whose audio is gone has no key, so it is at none. */
 const here = "recordings.project_id = $1 AND recordings.session_id = $2 AND recordings.object_key = $3";
-const hereOf = ({ projectId, sessionId, objectKey }: RecordingPlace): string[] => [projectId, sessionId, objectKey];
+const hereOf = ({ projectId, sessionId, objectKey }: RecordingPlace): string[] => [
+  projectId,
+  sessionId,
+  objectKey,
+];
 
 const dead = `alive_at < clock_timestamp() - ${deadUploadMs} * interval '1 millisecond'`;
 
@@ -36,10 +40,7 @@ export async function beginUpload(pool: pg.Pool, place: RecordingPlace): Promise
 
 /** A sign of life of an upload. */
 export async function uploadAlive(pool: pg.Pool, place: RecordingPlace): Promise<void> {
-  await pool.query(
-    `UPDATE recordings SET alive_at = clock_timestamp() WHERE ${here}`,
-    hereOf(place),
-  );
+  await pool.query(`UPDATE recordings SET alive_at = clock_timestamp() WHERE ${here}`, hereOf(place));
 }
 
 /** Notes what was stored. @returns false when the upload was taken for dead, and its object removed. */
@@ -107,7 +108,9 @@ export async function readRecording(pool: pg.Pool, place: RecordingPlace): Promi
 }
 
 /** Settles what became of rows whose commit, or whose process, is over; at most 100. */
-export async function settleUnkept(pool: pg.Pool): Promise<Array<RecordingPlace & { readonly uploaded: boolean }>> {
+export async function settleUnkept(
+  pool: pg.Pool,
+): Promise<Array<RecordingPlace & { readonly uploaded: boolean }>> {
   // The session is the truth: the process died between the commit of its report and the note of it.
   await pool.query(
     `UPDATE recordings SET kept = true FROM sessions
@@ -134,7 +137,7 @@ export async function recordingGone(pool: pg.Pool, sessionKey: number, objectKey
 /** How often peaks of one recording are tried to be made. */
 const peaksTriesMax = 3;
 /** So long a process has for the peaks of one recording; then another one may try. */
-export const peaksLeaseMs = 15 * 60_000;
+export const peaksLeaseMs = 5 * 60_000;
 
 /** Takes a recording whose peaks are due; null: there is none. One that was tried too often has none for good. */
 export async function claimPeaks(pool: pg.Pool): Promise<KeptRecording | null> {
@@ -170,6 +173,15 @@ export async function peaksSettled(
     [...hereOf(place), found.peaks, found.sha256, found.seconds],
   );
   return rowCount === 1;
+}
+
+/** Gives a claim back: nothing became of it, and another process may have it now. */
+export async function releasePeaks(pool: pg.Pool, place: RecordingPlace): Promise<void> {
+  await pool.query(
+    `UPDATE recordings SET peaks_tries = peaks_tries - 1, peaks_due_at = clock_timestamp()
+     WHERE ${here} AND peaks_tries > 0`,
+    hereOf(place),
+  );
 }
 
 /** The same audio of another session, when its peaks are known: a runtime may report one object for many sessions. */

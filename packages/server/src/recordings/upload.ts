@@ -39,8 +39,12 @@ export interface Uploads {
   ): Promise<{ readonly answer: Answer; readonly received: Received }>;
   /** Reads a body for its hash alone: the same audio again is no other one. */
   digest(request: IncomingMessage): Promise<{ readonly bytes: number; readonly sha256: string }>;
-  /** Takes no more, breaks off what is under way, and waits until nothing of it is left. */
-  stop(): Promise<void>;
+  /**
+   * Takes no more, breaks off what is not done in time, and waits until nothing of that is left.
+   *
+   * @param graceMs how long what is under way may go on. Default 3 s.
+   */
+  stop(graceMs?: number): Promise<void>;
 }
 
 export interface UploadParts {
@@ -54,6 +58,7 @@ export interface UploadParts {
 }
 
 const standardIdleMs = 30_000;
+const standardGraceMs = 3_000;
 /** How often an upload says that it is alive; well below table.ts, deadUploadMs. */
 const aliveEveryMs = 30_000;
 
@@ -65,9 +70,10 @@ export function createUploads(parts: UploadParts): Uploads {
   const idleMs = parts.idleMs ?? standardIdleMs;
   const stopping = new AbortController();
   const running = new Set<Promise<unknown>>();
+  let closed = false;
 
   const admitted = async <Result>(work: () => Promise<Result>): Promise<Result> => {
-    if (stopping.signal.aborted) {
+    if (closed) {
       throw new Refusal("draining", "This process is shutting down; upload the audio again.", { headers });
     }
     if (running.size >= store.uploadsMax) {
@@ -173,9 +179,11 @@ export function createUploads(parts: UploadParts): Uploads {
         }
         return { bytes, sha256: hash.digest("hex") };
       }),
-    async stop() {
-      stopping.abort();
+    async stop(graceMs = standardGraceMs) {
+      closed = true;
+      const breakOff = setTimeout(() => stopping.abort(), graceMs);
       await Promise.all(running);
+      clearTimeout(breakOff);
     },
   };
 }
@@ -253,10 +261,11 @@ function notAudio(request: IncomingMessage, head: Buffer): Refusal {
     head.length === 0
       ? "an empty body"
       : `bytes that begin with ${JSON.stringify(head.toString("latin1", 0, 12))}`;
-  const type = JSON.stringify(request.headers["content-type"] ?? "no content-type");
+  const declared = request.headers["content-type"];
+  const type = declared === undefined ? "without a content-type" : `as ${JSON.stringify(declared)}`;
   return new Refusal(
     "not_audio",
-    `Given ${given} as ${type}; expected the audio itself, as it is, in Ogg (Opus, Vorbis, Speex, FLAC), MP3, WAV or WebM.`,
+    `Given ${given} ${type}; expected the audio itself, as it is, in Ogg (Opus, Vorbis, Speex, FLAC), MP3, WAV or WebM.`,
     { headers },
   );
 }

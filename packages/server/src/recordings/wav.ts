@@ -39,7 +39,11 @@ export function createWavDecoder(): Decoder {
   };
 }
 
-function samplesOf(bytes: Buffer, frames: number, { channels, sampleBytes, samplesPerSecond, sampleAt }: Format): Decoded {
+function samplesOf(
+  bytes: Buffer,
+  frames: number,
+  { channels, sampleBytes, samplesPerSecond, sampleAt }: Format,
+): Decoded {
   const samples = Array.from({ length: Math.min(2, channels) }, () => new Float32Array(frames));
   for (const [channel, out] of samples.entries()) {
     for (let frame = 0; frame < frames; frame++) {
@@ -68,7 +72,8 @@ function headerOf(bytes: Buffer): { bytes: number; format: Format | null } | nul
 function formatOf(chunk: Buffer): Format | null {
   const bits = chunk.readUInt16LE(14);
   // "Extensible": what it really is stands further on.
-  const tag = chunk.readUInt16LE(0) === 0xfffe && chunk.length >= 26 ? chunk.readUInt16LE(24) : chunk.readUInt16LE(0);
+  const tag =
+    chunk.readUInt16LE(0) === 0xfffe && chunk.length >= 26 ? chunk.readUInt16LE(24) : chunk.readUInt16LE(0);
   const channels = chunk.readUInt16LE(2);
   const samplesPerSecond = chunk.readUInt32LE(4);
   const sampleAt = readers[`${tag}:${bits}`];

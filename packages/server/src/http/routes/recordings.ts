@@ -134,7 +134,11 @@ async function repeated(
   request: HttpBindings["incoming"],
 ): Promise<{ status: 200; data: UploadedRecording }> {
   const stands = (): Refusal => {
-    const { code, message } = contradiction("recording-processed", { success: true, objectKey, sha256: audio?.sha256 });
+    const { code, message } = contradiction("recording-processed", {
+      success: true,
+      objectKey,
+      sha256: audio?.sha256,
+    });
     return new Refusal(code, message);
   };
   const { sha256 = null, contentType = null, bytes = null, seconds = null } = audio ?? {};
