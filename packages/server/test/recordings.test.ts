@@ -158,7 +158,9 @@ describe.each(["disk", "bucket"])("with recordings on %s", (store) => {
     const old = await download(await age(15 * minute + 2_500));
     expect(old.status).toBe(403);
     if (store === "disk") {
-      expect(old.bytes.toString()).toMatch(/recording_link_invalid.*expired.*Ask GET .*recording sent again/);
+      expect(old.bytes.toString()).toMatch(
+        /recording_link_invalid.*expired.*Ask GET .*recording\.ready sent again/,
+      );
     }
     await age(20 * minute);
     const logs = await server.api(

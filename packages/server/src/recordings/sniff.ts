@@ -29,7 +29,8 @@ export function audioTypeOf(head: Buffer): AudioType | null {
 }
 
 /** The codec stands at the beginning of an Ogg file's first packet. Video is not taken. */
-const isOggAudio = (text: string): boolean => /OpusHead|\x01vorbis|Speex {3}|\x7fFLAC/.test(text);
+const isOggAudio = (text: string): boolean =>
+  ["OpusHead", "\u0001vorbis", "Speex   ", "\u007fFLAC"].some((codec) => text.includes(codec));
 
 /** One frame of MPEG audio. */
 export interface MpegFrame {

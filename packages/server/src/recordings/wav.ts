@@ -1,4 +1,4 @@
-import type { Decoded, Decoder } from "./decode.ts";
+import type { Decoded, Decoder } from "./decoder.ts";
 
 /** How the samples of a WAV file are written: its "fmt " chunk. */
 interface Format {
