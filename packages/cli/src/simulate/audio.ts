@@ -77,7 +77,7 @@ interface Page {
   readonly page: Uint8Array;
 }
 
-const bitsPerSecond = 24_000;
+const bitsPerSecond = 32_000;
 /** Fed at a time: ten frames of 20 ms. */
 const pieceSamples = voiceRate / 5;
 
