@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
@@ -13,19 +13,33 @@ export interface Swift {
   readonly bucket: string;
   /** A setting of SENDOFF_RECORDINGS for it, and the keys that belong to it. */
   readonly env: Readonly<Record<string, string>>;
-  /** Stops the process as if the network were cut; it is up again after `resume`. */
+  /** Ends the process and removes what it had stored. */
   stop(): Promise<void>;
 }
 
 const packages = ["swift-proxy", "swift-account", "swift-container", "swift-object"];
-export const swiftKeys = { AWS_ACCESS_KEY_ID: "test:tester", AWS_SECRET_ACCESS_KEY: "testing" };
+const swiftKeys = { AWS_ACCESS_KEY_ID: "test:tester", AWS_SECRET_ACCESS_KEY: "testing" };
+
+/** A folder on a file system with extended attributes, in which Swift keeps what it knows of an object. */
+async function newSwiftFolder(python: string): Promise<string> {
+  const tried = [tmpdir(), resolve(import.meta.dirname, "../node_modules/.cache")];
+  for (const base of tried) {
+    const folder = await mkdtemp(join(base, "sendoff-test-swift-"));
+    const setAttribute = "import os, sys; os.setxattr(sys.argv[1], 'user.sendoff', b'1')";
+    if (spawnSync(python, ["-c", setAttribute, folder]).status === 0) return folder;
+    await rm(folder, { recursive: true });
+  }
+  throw new Error(
+    `Swift needs a file system with extended attributes; there is none at ${tried.join(" or ")}.`,
+  );
+}
 
 /** Starts it with an empty bucket. The first call on a machine downloads Debian's packages. */
 export async function startSwift(): Promise<Swift> {
   const { root, env } = debianPackages(packages);
-  const folder = await mkdtemp(join(tmpdir(), "sendoff-test-swift-"));
   const own = join(root, "usr/bin/python3");
   const python = existsSync(own) ? own : "/usr/bin/python3";
+  const folder = await newSwiftFolder(python);
   const given = JSON.stringify({ folder, user: userInfo().username });
   const child = spawn(python, [resolve(import.meta.dirname, "s3-server.py"), given], {
     env,

@@ -214,7 +214,7 @@ async function check(target: Target, call: ApiCall): Promise<void> {
       `${wrong}\n${shown(call)}\n${answer.status} ${answer.type} ${answer.text.slice(0, 2_000)}`,
     );
   }
-  if (answer.status >= 300 || call.place !== "usual") return;
+  if (answer.status >= 400 || call.place !== "usual") return;
   answeredWell.add(target.operation.operationId);
   if (answer.type === "application/json" && target.operation.security.length > 0)
     learn(JSON.parse(answer.text));

@@ -18,7 +18,7 @@ import {
 } from "./table.ts";
 
 /** What was received. */
-export interface Received extends AudioFacts {
+interface Received extends AudioFacts {
   readonly objectKey: string;
   readonly sha256: string;
 }
