@@ -207,7 +207,14 @@ describe("retention", () => {
         return disk.remove(key);
       },
     };
+    await server.pool.query(
+      `INSERT INTO recordings (object_key, project_id, session_id, uploaded, kept, content_type, bytes)
+       SELECT recording_object_key, project_id, session_id, false, true, 'audio/ogg', 5 FROM sessions`,
+    );
+    const known = async () =>
+      (await server.pool.query("SELECT session_id AS id FROM recordings ORDER BY 1")).rows.map(({ id }) => id);
     expect(await round(half)).toMatchObject({ sessions: 1, recordings: 1 });
+    expect(await known()).toEqual(["b", "c"]);
     expect([existsSync(file(keys[0])), existsSync(file(keys[1]))]).toEqual([false, true]);
     expect(await left()).toEqual(["b", "c"]);
     expect(await round()).toMatchObject({ sessions: 1, recordings: 1 });
