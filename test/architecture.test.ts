@@ -131,9 +131,11 @@ describe("who may import whom", () => {
   test("the client of buckets and the decoders of audio are loaded only when they are needed", () => {
     // What main.ts loads at the start: static imports, and those of what they import.
     const staticImports = (file: string): string[] =>
-      [...readFileSync(file, "utf8").matchAll(/(?:^|\n)(?:import|export)\b(?! type)[^;"']*?from\s+["']([^"']+)["']/g)].map(
-        (match) => match[1] ?? "",
-      );
+      [
+        ...readFileSync(file, "utf8").matchAll(
+          /(?:^|\n)(?:import|export)\b(?! type)[^;"']*?from\s+["']([^"']+)["']/g,
+        ),
+      ].map((match) => match[1] ?? "");
     const seen = new Set<string>();
     const names = new Set<string>();
     const walk = (file: string): void => {

@@ -212,7 +212,9 @@ describe("retention", () => {
        SELECT recording_object_key, project_id, session_id, false, true, 'audio/ogg', 5 FROM sessions`,
     );
     const known = async () =>
-      (await server.pool.query("SELECT session_id AS id FROM recordings ORDER BY 1")).rows.map(({ id }) => id);
+      (await server.pool.query("SELECT session_id AS id FROM recordings ORDER BY 1")).rows.map(
+        ({ id }) => id,
+      );
     expect(await round(half)).toMatchObject({ sessions: 1, recordings: 1 });
     expect(await known()).toEqual(["b", "c"]);
     expect([existsSync(file(keys[0])), existsSync(file(keys[1]))]).toEqual([false, true]);
