@@ -128,6 +128,29 @@ describe("who may import whom", () => {
     expect(cycle?.map((file) => relative(root, file))).toBeUndefined();
   });
 
+  test("the client of buckets and the decoders of audio are loaded only when they are needed", () => {
+    // What main.ts loads at the start: static imports, and those of what they import.
+    const staticImports = (file: string): string[] =>
+      [
+        ...readFileSync(file, "utf8").matchAll(
+          /(?:^|\n)(?:import|export)\b(?! type)[^;"']*?from\s+["']([^"']+)["']/g,
+        ),
+      ].map((match) => match[1] ?? "");
+    const seen = new Set<string>();
+    const names = new Set<string>();
+    const walk = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      for (const specifier of staticImports(file)) {
+        if (specifier.startsWith(".")) walk(resolve(dirname(file), specifier));
+        else names.add(specifier);
+      }
+    };
+    walk(join(root, "packages/server/src/main.ts"));
+    expect(names).toContain("pg");
+    expect([...names].filter((name) => /aws|decoder/.test(name))).toEqual([]);
+  });
+
   test.each(packages)("package %s imports only the packages that it may", (name) => {
     const wrong = sources(join(root, "packages", name, "src")).flatMap((file) =>
       importsOf(file)

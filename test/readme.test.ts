@@ -270,7 +270,7 @@ describe("docs/api.md", () => {
       ...reconcileRoutes(none),
       ...eventRoutes(none, none),
       ...eraseRoutes(none),
-      ...recordingRoutes(none, ""),
+      ...recordingRoutes({} as never),
       ...inspectRoutes(none),
       ...healthRoutes(none, none, none),
       ...describeRoutes([], ""),

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { Server } from "node:http";
 import { join } from "node:path";
 import { systemClock } from "./clock.ts";
-import type { Config } from "./config.ts";
 import { dueChannel, listen } from "./database/listen.ts";
+import { createDatabaseClock } from "./database/now.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { assembleGuard } from "./egress/assemble.ts";
@@ -25,7 +25,7 @@ import { inspectRoutes } from "./http/routes/inspect.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
 import { projectRoutes } from "./http/routes/projects.ts";
 import { reconcileRoutes } from "./http/routes/reconcile.ts";
-import { recordingRoutes } from "./http/routes/recordings.ts";
+import { type RecordingParts, recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
 import { textSessionRoutes } from "./http/routes/text-sessions.ts";
@@ -37,7 +37,10 @@ import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, noticedHints } from "./outbox/hint.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
-import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
+import { openRecordings } from "./recordings/open.ts";
+import { keepPeaks } from "./recordings/peaks-keeper.ts";
+import type { RecordingStore } from "./recordings/store.ts";
+import { createUploads } from "./recordings/upload.ts";
 import { Refusal } from "./refusal.ts";
 import { tellReport } from "./report-told.ts";
 import { keepRetention } from "./retention/keeper.ts";
@@ -76,13 +79,23 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const ownUrl = server === null ? null : localUrl(server.http);
   const resolver = options.resolver ?? null;
   const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
-  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
+  const store = await openRecordings(config.recordings, join(config.dataFolder, "recordings"), log);
+  started.add(async () => store.close());
+  const links = createRecordingLinks({
+    publicUrl,
+    secretKey: ground.secretKey,
+    oldSecretKeys: config.oldSecretKeys,
+    store,
+    now: createDatabaseClock(ground.pool, systemClock),
+    lifeMs: config.recordingLinkLifeMs,
+  });
   const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
     handover: noHandover,
     wake: () => {},
   };
+  let onKept = (): void => {};
   const intake = createReportIntake({
     pool: ground.pathPool,
     log,
@@ -104,14 +117,19 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     },
   });
   if (options.role !== "api") {
-    const dispatcher = startDispatch(ground, guard, links, intake);
+    const dispatcher = startDispatch(ground, guard, links, intake, store);
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
+    const peaks = keepPeaks({ pool: ground.pool, log, store });
+    onKept = peaks.wake;
+    started.add(() => peaks.stop());
   }
   started.add(() => listener?.stop() ?? Promise.resolve());
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.
   started.add(() => Promise.all([intake.drain(), streams.drain()]));
+  const uploads = createUploads({ pool: ground.pool, log, store, onKept: () => onKept() });
+  started.add(() => uploads.stop());
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -126,7 +144,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
           apiUrl,
           options.pid ?? process.pid,
         );
-  const routes = routesOf(ground, guard, options.role, intake, links, feed, streams);
+  const { pool } = ground;
+  const recorded = { pool, intake, graces: config.graces, store, links, uploads, onKept: () => onKept() };
+  const routes = routesOf(ground, guard, options.role, recorded, feed, streams);
   server?.answerWith(
     createApp({
       pool: ground.pathPool,
@@ -185,15 +205,13 @@ async function publicUrlOf(
   return url;
 }
 
-const recordingsOf = (config: Config): RecordingStore =>
-  createDiskRecordings(join(config.dataFolder, "recordings"));
-
 /** Deadlines, deliveries and retention: what a worker does. */
 function startDispatch(
   ground: Ground,
   guard: Guard,
   links: RecordingLinks,
   intake: ReportIntake,
+  recordings: RecordingStore,
 ): Dispatcher {
   const { pathPool, log, metrics, sealer, config, started } = ground;
   const clients = createClients(guard, systemClock, (url, rule) =>
@@ -224,7 +242,7 @@ function startDispatch(
     log,
     metrics,
     retentionMs: config.retentionMs,
-    recordings: recordingsOf(config),
+    recordings,
   });
   started.add(async () => {
     await Promise.all([deadlines.stop(), retention.stop()]);
@@ -238,12 +256,12 @@ function routesOf(
   ground: Ground,
   guard: Guard,
   role: Role,
-  intake: ReportIntake,
-  links: RecordingLinks,
+  recorded: RecordingParts,
   feed: Feed,
   streams: Streams,
 ): Route[] {
-  const { pool, sealer, config } = ground;
+  const { pool, sealer } = ground;
+  const { intake, store: recordings } = recorded;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
   if (role === "worker") return health;
   const routes = [
@@ -252,12 +270,12 @@ function routesOf(
     ...projectWebhookRoutes(pool, sealer, guard, ground.metrics, ground.log),
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
-    ...reportRoutes(intake, ground.log),
+    ...reportRoutes(recorded, ground.log),
     ...webhookLogRoutes(pool),
     ...reconcileRoutes(pool),
     ...eventRoutes(feed, streams),
-    ...eraseRoutes({ pool, log: ground.log, recordings: recordingsOf(config) }),
-    ...recordingRoutes(links, join(config.dataFolder, "recordings")),
+    ...eraseRoutes({ pool, log: ground.log, recordings }),
+    ...recordingRoutes(recorded),
     ...inspectRoutes(pool),
     ...health,
   ];

@@ -3,6 +3,7 @@ import { durationMs } from "@sendoff/contract";
 import { Command, InvalidArgumentError } from "commander";
 import { type ConnectionFlags, findConnection, withConnectionFlags } from "../connection.ts";
 import { exitStatus, type Io } from "../io.ts";
+import { demoCalls, recordingsOf } from "../simulate/audio.ts";
 import { newRun, planSessions } from "../simulate/plans.ts";
 import { progressOn } from "../simulate/progress.ts";
 import { demoFile, readRows } from "../simulate/rows.ts";
@@ -12,6 +13,7 @@ import { jsonLine } from "../visible.ts";
 
 interface SimulateFlags extends ConnectionFlags {
   readonly file?: string;
+  readonly recordings?: string;
   readonly sessions?: number;
   readonly rate: number;
   readonly speed: number;
@@ -43,6 +45,10 @@ export function simulateCommand(io: Io, setStatus: (status: number) => void): Co
       "how many (default: as many as the file has; more goes through it again)",
       wholeNumber,
     )
+    .option(
+      "--recordings <folder>",
+      "recordings to upload for the calls: .mp3, .ogg, .wav, .webm (default: stereo Ogg with Opus, made here)",
+    )
     .option("--rate <n>", "new sessions per second", positiveNumber, 50)
     .option("--speed <n>", "how many times faster than real time a session passes", positiveNumber, 1_000)
     .option("--seed <n>", "repeats a run with the same number (default: drawn, and shown)", seedNumber)
@@ -65,10 +71,12 @@ async function run(flags: SimulateFlags, io: Io): Promise<number> {
   const seed = flags.seed ?? randomInt(2 ** 32);
   const runId = flags.keepIds === true ? null : newRun();
   const sessions = flags.sessions ?? rows.length;
-  const plans = planSessions(rows, { projectId: connection.projectId, sessions, seed, run: runId });
+  const plans = planSessions(rows, { sessions, seed, run: runId });
+  const audio = flags.recordings === undefined ? demoCalls() : recordingsOf(flags.recordings);
   const summary = await simulate({
     connection,
     plans,
+    audio,
     run: runId,
     seed,
     rate: flags.rate,

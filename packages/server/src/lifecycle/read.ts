@@ -26,8 +26,34 @@ const jsonText = (text: string | null): JsonText | null => (text === null ? null
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
+/** What is known of a session's audio, from the table `recordings`. */
+export type AudioFacts = Pick<
+  NonNullable<SessionView["recording"]>,
+  "contentType" | "bytes" | "sha256" | "seconds" | "peaks"
+>;
+
+const unknownAudio: AudioFacts = {
+  contentType: null,
+  bytes: null,
+  sha256: null,
+  seconds: null,
+  peaks: null,
+};
+
+// An erased session has no key any more: of its audio the counts and the hash are left.
+const audioSql = `(
+  SELECT json_build_object('contentType', content_type, 'bytes', bytes, 'sha256', encode(sha256, 'hex'),
+    'seconds', seconds, 'peaks', CASE WHEN removed_at IS NULL THEN peaks ELSE 'none' END)
+  FROM recordings
+  WHERE recordings.project_id = sessions.project_id AND recordings.session_id = sessions.session_id
+    AND (recordings.object_key = sessions.recording_object_key
+      OR (sessions.erased_at IS NOT NULL AND recordings.removed_at IS NOT NULL))
+  LIMIT 1) AS audio`;
+
+const audioOf = (row: Record<string, unknown>): AudioFacts | null => (row.audio ?? null) as AudioFacts | null;
+
 /** A stored session in the form of the API. */
-export function viewSession(session: Session): SessionAnswer {
+export function viewSession(session: Session, audio: AudioFacts | null): SessionAnswer {
   return {
     sessionId: session.sessionId,
     projectId: session.projectId,
@@ -52,6 +78,7 @@ export function viewSession(session: Session): SessionAnswer {
             objectKey: session.recordingObjectKey,
             error: session.recordingError,
             reportedAt: session.recordingReportedAt.toISOString(),
+            ...(audio ?? unknownAudio),
           },
     late: { conversation: jsonText(session.lateConversation), call: jsonText(session.lateCall) },
   };
@@ -64,13 +91,15 @@ export async function readSession(
   pool: pg.Pool,
   projectId: string,
   sessionId: string,
-): Promise<{ session: Session; key: number } | null> {
+): Promise<{ session: Session; key: number; audio: AudioFacts | null } | null> {
   const { rows } = await pool.query<Record<string, unknown>>(
-    `SELECT session_key, ${columns} FROM sessions WHERE project_id = $1 AND session_id = $2`,
+    `SELECT session_key, ${columns}, ${audioSql} FROM sessions WHERE project_id = $1 AND session_id = $2`,
     [projectId, sessionId],
   );
   const row = rows[0];
-  return row === undefined ? null : { session: sessionOf(row), key: row.session_key as number };
+  return row === undefined
+    ? null
+    : { session: sessionOf(row), key: row.session_key as number, audio: audioOf(row) };
 }
 
 /** A page of sessions, newest first, and where the next one begins. */
@@ -114,7 +143,7 @@ async function cursorPage(
     );
   }
   const { rows } = await pool.query<Record<string, unknown>>(
-    `SELECT session_key, (extract(epoch FROM created_at) * 1000000)::bigint AS place, ${columns}
+    `SELECT session_key, (extract(epoch FROM created_at) * 1000000)::bigint AS place, ${columns}, ${audioSql}
      FROM sessions ${filters.where}
      ORDER BY created_at DESC, session_key DESC LIMIT ${filters.parameter(query.limit + 1)}`,
     filters.values,
@@ -123,7 +152,7 @@ async function cursorPage(
   const last = page.at(-1);
   const more = rows.length > query.limit && last !== undefined;
   return {
-    sessions: page.map((row) => viewSession(sessionOf(row))),
+    sessions: page.map((row) => viewSession(sessionOf(row), audioOf(row))),
     nextCursor: more ? encodeCursor([last.place as number, last.session_key as number]) : null,
   };
 }
@@ -141,12 +170,12 @@ async function numberedPage(
   );
   const total = counted.rows[0]?.total ?? 0;
   const { rows } = await pool.query<Record<string, unknown>>(
-    `SELECT ${columns} FROM sessions ${filters.where} ORDER BY created_at DESC, session_key DESC
+    `SELECT ${columns}, ${audioSql} FROM sessions ${filters.where} ORDER BY created_at DESC, session_key DESC
      LIMIT ${filters.parameter(pageSize)} OFFSET ${filters.parameter((page - 1) * pageSize)}`,
     filters.values,
   );
   return {
-    sessions: rows.map((row) => viewSession(sessionOf(row))),
+    sessions: rows.map((row) => viewSession(sessionOf(row), audioOf(row))),
     nextCursor: null,
     pagination: { page, totalPages: Math.ceil(total / pageSize), total },
   };
