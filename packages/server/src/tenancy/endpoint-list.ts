@@ -17,10 +17,7 @@ export async function listEndpoints(pool: pg.Pool, projectId: string): Promise<E
       createdAt: Date;
       removedAt: Date | null;
     }
-  >(
-    `${of("removed_at IS NULL")} UNION ALL ${of("removed_at IS NOT NULL")}`,
-    [projectId],
-  );
+  >(`${of("removed_at IS NULL")} UNION ALL ${of("removed_at IS NOT NULL")}`, [projectId]);
   return rows.map((row) => ({
     ...row,
     // Without any an endpoint has session.ended alone (behaviour, section 4).

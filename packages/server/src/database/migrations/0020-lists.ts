@@ -18,13 +18,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
     CREATE INDEX webhook_logs_listed ON webhook_logs (
       endpoint_id, (left(outcome, 3) || left(event, 1) || right(event, 3)), attempted_at DESC, log_id DESC)
-    WHERE attempt >= 0`.execute(
-    db,
-  );
+    WHERE attempt >= 0`.execute(db);
   await sql`DROP INDEX webhook_logs_newest`.execute(db);
   await sql`
     CREATE INDEX events_unsent ON events (project_id, event_id DESC) WHERE unsent_reason IS NOT NULL`.execute(
     db,
   );
-  await sql`CREATE INDEX endpoints_removed ON endpoints (project_id) WHERE removed_at IS NOT NULL`.execute(db);
+  await sql`CREATE INDEX endpoints_removed ON endpoints (project_id) WHERE removed_at IS NOT NULL`.execute(
+    db,
+  );
 }
