@@ -201,13 +201,13 @@ describe("counting beside the work", () => {
     });
     expect((await overview()).totals).toMatchObject({ reports: 3, late: 1 });
     const minute = new Date(Date.now() - 3 * 86_400_000);
-    await addTallies(database.pool, [{ projectId, minute, kind: "old", subject: "", count: 1 }]);
-    expect(await counts("old")).toEqual({ "600": 1, "3600": 1 });
+    await addTallies(database.pool, [{ projectId, minute, kind: "unsent", subject: "old", count: 1 }]);
+    expect(await counts("unsent")).toEqual({ "600 old": 1, "3600 old": 1 });
     await database.pool.query(
-      "UPDATE tallies SET began_at = began_at - interval '8 days' WHERE kind = 'old'",
+      "UPDATE tallies SET began_at = began_at - interval '8 days' WHERE subject = 'old'",
     );
     await removeOldTallies(database.pool);
-    expect(await counts("old")).toEqual({ "3600": 1 });
+    expect(await counts("unsent")).toEqual({ "3600 old": 1 });
   });
 });
 
