@@ -27,10 +27,11 @@ const roomRules: Record<string, readonly string[]> = {
   outbox: ["database", "logbook"],
   lifecycle: ["database", "outbox"],
   egress: [],
-  feed: ["database"],
+  feed: ["database", "logbook"],
   retention: ["database", "inspector", "lifecycle", "logbook", "outbox", "recordings"],
   tenancy: ["database", "egress", "secrets"],
-  inspector: ["database", "tenancy"],
+  inspector: ["database", "secrets", "tenancy"],
+  overview: ["database"],
   dispatch: ["egress", "outbox", "tenancy", "secrets", "recordings"],
   http: [
     "database",
@@ -40,6 +41,7 @@ const roomRules: Record<string, readonly string[]> = {
     "lifecycle",
     "logbook",
     "outbox",
+    "overview",
     "recordings",
     "retention",
     "secrets",
@@ -47,7 +49,7 @@ const roomRules: Record<string, readonly string[]> = {
   ],
 };
 /** Files beside the rooms that any room may import. */
-const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts"];
+const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts", "version.ts"];
 /** The composition root, and what only it imports. */
 const topFiles = [
   "child.ts",
@@ -61,7 +63,6 @@ const topFiles = [
   "start-error.ts",
   "supervisor-messages.ts",
   "supervisor.ts",
-  "version.ts",
 ];
 
 function sources(folder: string): string[] {

@@ -8,26 +8,28 @@ import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { assembleGuard } from "./egress/assemble.ts";
 import type { Guard } from "./egress/guard.ts";
-import type { Feed } from "./feed/feed.ts";
-import { openFeed } from "./feed/open.ts";
-import type { Streams } from "./feed/streams.ts";
+import { type OpenFeed, openFeed } from "./feed/open.ts";
 import { type Ground, prepareGround, Started, type StartOptions } from "./ground.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
+import { dashboardFileRoutes, dashboardFolder } from "./http/routes/dashboard-files.ts";
+import { type DashboardSessionParts, dashboardSessionRoutes } from "./http/routes/dashboard-session.ts";
 import { describeRoutes } from "./http/routes/describe.ts";
 import { eraseRoutes } from "./http/routes/erase.ts";
 import { eventRoutes } from "./http/routes/events.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
+import { overviewRoutes } from "./http/routes/overview.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
 import { projectRoutes } from "./http/routes/projects.ts";
 import { reconcileRoutes } from "./http/routes/reconcile.ts";
 import { type RecordingParts, recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
+import { sessionsCsvRoutes } from "./http/routes/sessions-csv.ts";
 import { textSessionRoutes } from "./http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
 import { prepareFirstProject, readPublicUrl, storePublicUrl } from "./installation.ts";
@@ -36,6 +38,8 @@ import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, noticedHints } from "./outbox/hint.ts";
+import { keepTallies } from "./overview/keeper.ts";
+import { countReports } from "./overview/reports.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { openRecordings } from "./recordings/open.ts";
 import { keepPeaks } from "./recordings/peaks-keeper.ts";
@@ -47,6 +51,7 @@ import { keepRetention } from "./retention/keeper.ts";
 import type { Role, Running } from "./running.ts";
 import { asStartError } from "./start-error.ts";
 import { createKeyRing } from "./tenancy/keys.ts";
+import { createDashboardSessions } from "./tenancy/sign-in.ts";
 import { version } from "./version.ts";
 
 /** What runs in this process. */
@@ -89,7 +94,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     now: createDatabaseClock(ground.pool, systemClock),
     lifeMs: config.recordingLinkLifeMs,
   });
-  const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
+  const live = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
+  const { streams, listener } = live;
+  const counter = countReports(ground.pool, log);
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
     handover: noHandover,
@@ -111,7 +118,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     },
     onOwed: (hints) => dispatch.wake(hints),
     onAnswered: (report, sessionId, answer) => {
-      tellReport(ground, report, sessionId, answer);
+      tellReport(ground, report, sessionId, answer, counter);
       // What a commit has claimed itself is not notified.
       if (!(answer instanceof Refusal) && answer.events.length > 0) streams.wake();
     },
@@ -124,10 +131,11 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     onKept = peaks.wake;
     started.add(() => peaks.stop());
   }
+  started.add(() => counter.stop());
   started.add(() => listener?.stop() ?? Promise.resolve());
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.
-  started.add(() => Promise.all([intake.drain(), streams.drain()]));
+  started.add(() => Promise.all([intake.drain(), streams.drain(), live.tails.drain()]));
   const uploads = createUploads({ pool: ground.pool, log, store, onKept: () => onKept() });
   started.add(() => uploads.stop());
   started.add(async () => {
@@ -146,16 +154,14 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
         );
   const { pool } = ground;
   const recorded = { pool, intake, graces: config.graces, store, links, uploads, onKept: () => onKept() };
-  const routes = routesOf(ground, guard, options.role, recorded, feed, streams);
-  server?.answerWith(
-    createApp({
-      pool: ground.pathPool,
-      log,
-      keys: createKeyRing(ground.pathPool),
-      limits: createRequestLimits(config.rateLimits, ground.metrics),
-      routes,
-    }),
-  );
+  const access = {
+    keys: createKeyRing(ground.pathPool),
+    sessions: createDashboardSessions(ground.pool),
+    limits: createRequestLimits(config.rateLimits, ground.metrics),
+    publicUrl: config.publicUrl,
+  };
+  const routes = routesOf(ground, guard, options.role, recorded, live, access);
+  server?.answerWith(createApp({ pool: ground.pathPool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
     start,
@@ -244,8 +250,9 @@ function startDispatch(
     retentionMs: config.retentionMs,
     recordings,
   });
+  const tallies = keepTallies(ground.pool, log);
   started.add(async () => {
-    await Promise.all([deadlines.stop(), retention.stop()]);
+    await Promise.all([deadlines.stop(), retention.stop(), tallies.stop()]);
     await dispatcher.drain();
     await Promise.all([listener.stop(), clients.close()]);
   });
@@ -257,8 +264,8 @@ function routesOf(
   guard: Guard,
   role: Role,
   recorded: RecordingParts,
-  feed: Feed,
-  streams: Streams,
+  { feed, streams, tails }: OpenFeed,
+  access: Omit<DashboardSessionParts, "pool" | "version">,
 ): Route[] {
   const { pool, sealer } = ground;
   const { intake, store: recordings } = recorded;
@@ -271,12 +278,16 @@ function routesOf(
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(recorded, ground.log),
-    ...webhookLogRoutes(pool),
+    ...webhookLogRoutes(pool, sealer, tails),
     ...reconcileRoutes(pool),
     ...eventRoutes(feed, streams),
     ...eraseRoutes({ pool, log: ground.log, recordings }),
     ...recordingRoutes(recorded),
     ...inspectRoutes(pool),
+    ...overviewRoutes(pool, sealer),
+    ...sessionsCsvRoutes(pool),
+    ...dashboardSessionRoutes({ pool, version, ...access }),
+    ...dashboardFileRoutes(dashboardFolder),
     ...health,
   ];
   return [...routes, ...describeRoutes(routes, version)];
