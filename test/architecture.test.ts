@@ -47,7 +47,7 @@ const roomRules: Record<string, readonly string[]> = {
   ],
 };
 /** Files beside the rooms that any room may import. */
-const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts"];
+const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts", "version.ts"];
 /** The composition root, and what only it imports. */
 const topFiles = [
   "child.ts",
@@ -61,7 +61,6 @@ const topFiles = [
   "start-error.ts",
   "supervisor-messages.ts",
   "supervisor.ts",
-  "version.ts",
 ];
 
 function sources(folder: string): string[] {

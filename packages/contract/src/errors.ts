@@ -8,6 +8,18 @@ export const errorCatalogue = {
   invalid_json: { status: 400, when: "The body is not JSON text in UTF-8." },
   too_deep: { status: 400, when: "The body nests more than 32 levels or has more than 10,000 keys." },
   missing_key: { status: 401, when: "No Authorization header with a Bearer key." },
+  not_signed_in: {
+    status: 401,
+    when: "The session of the dashboard has ended, or nobody has signed in. Sign in again.",
+  },
+  sign_in_link_invalid: {
+    status: 401,
+    when: "The sign-in link was used before, is older than an hour, or is not of this installation.",
+  },
+  cross_site_request: {
+    status: 403,
+    when: "A request with the dashboard's cookie does not come from the dashboard.",
+  },
   wrong_key: { status: 401, when: "The key is malformed, revoked or not of this installation." },
   developer_key_needed: { status: 403, when: "A project key was used where only a developer key may." },
   route_not_found: { status: 404, when: "There is nothing at this path." },
@@ -17,6 +29,7 @@ export const errorCatalogue = {
   webhook_not_found: { status: 404, when: "The project has no webhook of this id." },
   endpoint_not_found: { status: 404, when: "The project has no endpoint of this id." },
   inspector_not_found: { status: 404, when: "There is no inspector of this token." },
+  dashboard_not_built: { status: 404, when: "This server has no files of the dashboard." },
   recording_not_found: { status: 404, when: "There is no audio at this key." },
   recording_link_invalid: { status: 403, when: "The link of a recording has expired or was changed." },
   method_not_allowed: { status: 405, when: "The path is right, the method is not. See the Allow header." },

@@ -1,4 +1,6 @@
 export * from "./agent.ts";
+export * from "./dashboard.ts";
+export * from "./endpoints.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
 export * from "./feed.ts";
@@ -6,6 +8,7 @@ export { examplePayload, goldenExamples } from "./golden.ts";
 export * from "./health.ts";
 export * from "./ids.ts";
 export * from "./inspector.ts";
+export * from "./overview.ts";
 export * from "./payloads.ts";
 export * from "./project-webhooks.ts";
 export * from "./projects.ts";

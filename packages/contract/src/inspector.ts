@@ -12,6 +12,32 @@ export const InspectedRequest = z
   .meta({ id: "InspectedRequest" });
 export type InspectedRequest = z.infer<typeof InspectedRequest>;
 
+/** A request at the built-in endpoint as the dashboard shows it: with what its signature is worth. */
+export const ProjectInspectedRequest = InspectedRequest.extend({
+  signature: z.enum(["valid", "invalid", "none"]).meta({
+    description:
+      "Whether webhook-signature was made with a signing secret that one of the project's endpoints has now; none: the header is missing.",
+  }),
+}).meta({ id: "ProjectInspectedRequest" });
+export type ProjectInspectedRequest = z.infer<typeof ProjectInspectedRequest>;
+
+/** Query of GET `.../inspector-requests`: newest first, before a cursor; or all after an id, oldest first. */
+export const ProjectInspectorQuery = z
+  .strictObject({
+    after: z
+      .string()
+      .regex(/^\d{1,18}$/, { error: "expected the id of a request" })
+      .optional(),
+    cursor: z.string().min(1).max(512).optional(),
+    limit: z.coerce.number<string>().int().min(1).max(200).default(50),
+  })
+  .refine(({ after, cursor }) => after === undefined || cursor === undefined, {
+    error: "expected either after or cursor",
+    path: ["after"],
+  })
+  .meta({ id: "ProjectInspectorQuery" });
+export type ProjectInspectorQuery = z.infer<typeof ProjectInspectorQuery>;
+
 /** What the built-in inspector endpoint answers to a webhook. */
 export const Received = z.object({ status: z.literal("ok") }).meta({ id: "Received" });
 export type Received = z.infer<typeof Received>;

@@ -1,9 +1,12 @@
 import { z } from "zod";
 import * as agent from "./agent.ts";
+import * as dashboard from "./dashboard.ts";
+import * as endpoints from "./endpoints.ts";
 import * as errors from "./errors.ts";
 import * as events from "./events.ts";
 import * as feed from "./feed.ts";
 import * as inspector from "./inspector.ts";
+import * as overview from "./overview.ts";
 import * as projectWebhooks from "./project-webhooks.ts";
 import * as projects from "./projects.ts";
 import * as reports from "./reports.ts";
@@ -60,6 +63,12 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-missing-event": resends.MissingEvent,
   "api-feed-event": feed.FeedEvent,
   "api-inspected-request": inspector.InspectedRequest,
+  "api-project-inspected-request": inspector.ProjectInspectedRequest,
+  "api-endpoint": endpoints.Endpoint,
+  "api-unsent-event": endpoints.UnsentEvent,
+  "api-overview": overview.Overview,
+  "api-sign-in": dashboard.SignIn,
+  "api-dashboard-session": dashboard.DashboardSession,
   "api-error": errors.ErrorBody,
 };
 

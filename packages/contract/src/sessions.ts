@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { UnsentReason } from "./endpoints.ts";
 import { ErrorBody } from "./errors.ts";
 import { CallStatus, Channel, eventNames } from "./events.ts";
 import { isPlainText, ProjectId, plainTextError, SessionId, Timestamp } from "./ids.ts";
@@ -142,7 +143,7 @@ export const TimelineEvent = z.object({
   webhookId: z.string(),
   emittedAt: Timestamp,
   deliveries: z.int().meta({ description: "To how many endpoints it was owed." }),
-  unsentReason: z.enum(["no_endpoint", "not_subscribed"]).nullable(),
+  unsentReason: UnsentReason.nullable(),
   payloadSha256: z.string().nullable().meta({
     description: "SHA-256 of the body, in hex, when the session was erased; null while the body is there.",
   }),
@@ -155,6 +156,35 @@ export const TimelineDelivery = z.object({
   url: z.string(),
   state: DeliveryState,
   attempts: z.int(),
+  dueAt: Timestamp.nullable().meta({
+    description: "When its next attempt is due, while it waits. It may wait for its lane beyond that.",
+  }),
+  startedAt: Timestamp.nullable().meta({
+    description: "When the attempt under way began, while it is in flight.",
+  }),
+});
+
+/** Why an event of a session has not been emitted (yet). */
+export const MissingReason = z
+  .enum([
+    "conversation_not_ended",
+    "call_not_ended",
+    "conversation_and_call_not_ended",
+    "channel_not_known",
+    "recording_not_reported",
+    "session_erased",
+  ])
+  .meta({ id: "MissingReason" });
+export type MissingReason = z.infer<typeof MissingReason>;
+
+/** An event that a session of its kind is expected to have, and has not. */
+export const TimelineMissing = z.object({
+  event: z.enum(eventNames),
+  reason: MissingReason,
+  expectedBy: Timestamp.nullable().meta({
+    description:
+      "The deadline at which Sendoff states the missing end itself; null for recording.ready, which nothing waits for, and for an erased session.",
+  }),
 });
 
 /** What happened to a session, in order. Behaviour, section 6. */
@@ -164,6 +194,9 @@ export const Timeline = z
     events: z.array(TimelineEvent),
     deliveries: z.array(TimelineDelivery),
     attempts: z.array(WebhookLog),
+    missing: z
+      .array(TimelineMissing)
+      .meta({ description: "Events that are expected and have not been emitted." }),
   })
   .meta({ id: "Timeline" });
 export type Timeline = z.infer<typeof Timeline>;
@@ -181,20 +214,32 @@ export const SessionsPage = z
       .object({ page: z.int(), totalPages: z.int(), total: z.int() })
       .optional()
       .meta({ description: "Only when page or pageSize was given." }),
+    searchedBackTo: Timestamp.nullable().optional().meta({
+      description:
+        "Only with text. Not null: the search ended for its time after the sessions that were created since then, and nextCursor goes on behind them. A page may then have few sessions, or none.",
+    }),
   })
   .meta({ id: "SessionsPage" });
 export type SessionsPage = z.infer<typeof SessionsPage>;
+
+const sessionFilters = {
+  channel: Channel.optional(),
+  callStatus: CallStatus.optional(),
+  state: SessionState.optional(),
+  from: queryMoment,
+  to: queryMoment,
+  text: z.string().min(1).max(200).refine(isPlainText, plainTextError).optional(),
+};
+
+/** Filters of GET `.../sessions.csv`: those of the list. */
+export const SessionsCsvQuery = z.strictObject(sessionFilters).meta({ id: "SessionsCsvQuery" });
+export type SessionsCsvQuery = z.infer<typeof SessionsCsvQuery>;
 
 /** Filters of GET `.../sessions`. `page` and `pageSize` are for existing clients; else `cursor` and `limit`. */
 export const SessionsQuery = z
   .strictObject({
     ...pageQuery,
-    channel: Channel.optional(),
-    callStatus: CallStatus.optional(),
-    state: SessionState.optional(),
-    from: queryMoment,
-    to: queryMoment,
-    text: z.string().min(1).max(200).refine(isPlainText, plainTextError).optional(),
+    ...sessionFilters,
     page: z.coerce.number<string>().int().min(1).max(100_000).optional(),
     pageSize: z.coerce.number<string>().int().min(1).max(500).optional(),
   })

@@ -78,9 +78,24 @@ export const WebhookLogDetail = WebhookLog.extend({
   requestBody: z.string().nullable().meta({
     description: "The body that was sent; a recordingUrl is shown without its signature.",
   }),
+  requestBytes: z.int().nullable().meta({ description: "Bytes of requestBody." }),
+  requestHeaders: z.array(z.object({ name: z.string(), value: z.string() })).meta({
+    description:
+      "What the request had beside host and content-length. The endpoint's own headers are those of now, with masked values; webhook-signature is not kept and its value is a placeholder.",
+  }),
   responseBody: z.string().nullable().meta({ description: "The first 4 KiB of the answer, as UTF-8." }),
+  responseBytes: z.int().nullable().meta({
+    description: "Bytes of the answer's body that were kept, 4,096 at most.",
+  }),
+  finishedAt: Timestamp.nullable().meta({
+    description: "attemptedAt + durationMs; null when it is not known how long it took.",
+  }),
 }).meta({ id: "WebhookLogDetail" });
 export type WebhookLogDetail = z.infer<typeof WebhookLogDetail>;
+
+/** Which body of an attempt: GET `.../webhook-logs/{logId}/raw/{part}`. */
+export const RawPart = z.enum(["request", "response"]).meta({ id: "RawPart" });
+export type RawPart = z.infer<typeof RawPart>;
 
 /** Several values of a query, separated by commas. */
 export const commaList = <Item extends z.ZodType<string, string>>(item: Item) =>

@@ -12,6 +12,7 @@ import { createSealer, createSecretKey, parseSecretKey, type Sealer } from "./se
 import { updateAgent } from "./tenancy/agents.ts";
 import { createKey } from "./tenancy/keys.ts";
 import { createProject, listProjects } from "./tenancy/projects.ts";
+import { createSignInLink } from "./tenancy/sign-in.ts";
 
 /** The data folder does not fit the database. The message says what to do. */
 export class InstallationError extends Error {}
@@ -125,8 +126,9 @@ export async function prepareFirstProject(
   const made = stored ?? (await alone(pool, () => makeFirst(pool, sealer, guard, apiUrl)));
   const start: StartFile = {
     apiUrl,
-    dashboardUrl: null,
-    signInUrl: null,
+    dashboardUrl: `${apiUrl}/dashboard/`,
+    // Behind #, which browsers send to no server: it stands in no log.
+    signInUrl: `${apiUrl}/dashboard/sign-in#token=${await createSignInLink(pool)}`,
     inspectorUrl: `${apiUrl}${new URL(made.inspectorUrl).pathname}`,
     projectId: made.projectId,
     projectKey: made.projectKey,

@@ -17,6 +17,7 @@ import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
+import { type DashboardSessionParts, dashboardSessionRoutes } from "./http/routes/dashboard-session.ts";
 import { describeRoutes } from "./http/routes/describe.ts";
 import { eraseRoutes } from "./http/routes/erase.ts";
 import { eventRoutes } from "./http/routes/events.ts";
@@ -44,6 +45,7 @@ import { keepRetention } from "./retention/keeper.ts";
 import type { Role, Running } from "./running.ts";
 import { asStartError } from "./start-error.ts";
 import { createKeyRing } from "./tenancy/keys.ts";
+import { createDashboardSessions } from "./tenancy/sign-in.ts";
 import { version } from "./version.ts";
 
 /** What runs in this process. */
@@ -126,16 +128,14 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
           apiUrl,
           options.pid ?? process.pid,
         );
-  const routes = routesOf(ground, guard, options.role, intake, links, feed, streams);
-  server?.answerWith(
-    createApp({
-      pool: ground.pool,
-      log,
-      keys: createKeyRing(ground.pool),
-      limits: createRequestLimits(config.rateLimits, ground.metrics),
-      routes,
-    }),
-  );
+  const access = {
+    keys: createKeyRing(ground.pool),
+    sessions: createDashboardSessions(ground.pool),
+    limits: createRequestLimits(config.rateLimits, ground.metrics),
+    publicUrl: config.publicUrl,
+  };
+  const routes = routesOf(ground, guard, options.role, intake, links, feed, streams, access);
+  server?.answerWith(createApp({ pool: ground.pool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
     start,
@@ -237,6 +237,7 @@ function routesOf(
   links: RecordingLinks,
   feed: Feed,
   streams: Streams,
+  access: Omit<DashboardSessionParts, "pool" | "version">,
 ): Route[] {
   const { pool, sealer, config } = ground;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
@@ -248,12 +249,13 @@ function routesOf(
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(intake, ground.log),
-    ...webhookLogRoutes(pool),
+    ...webhookLogRoutes(pool, sealer),
     ...reconcileRoutes(pool),
     ...eventRoutes(feed, streams),
     ...eraseRoutes({ pool, log: ground.log, recordings: recordingsOf(config) }),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),
+    ...dashboardSessionRoutes({ pool, version, ...access }),
     ...health,
   ];
   return [...routes, ...describeRoutes(routes, version)];

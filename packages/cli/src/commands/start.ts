@@ -132,6 +132,9 @@ Ctrl-C ends it.`;
 
 function banner(start: StartFile, startPath: string): string {
   const rows: Array<[string, string]> = [
+    ...(start.signInUrl === null
+      ? []
+      : [["Dashboard", `${start.signInUrl} (signs you in once, within an hour)`] as [string, string]]),
     ["API", start.apiUrl],
     ["Inspector", `${start.inspectorUrl} (open it in a browser)`],
     ["Project", start.projectId],

@@ -15,6 +15,7 @@ import { up as erasure } from "./migrations/0012-erasure.ts";
 import { up as projectWebhooks } from "./migrations/0013-project-webhooks.ts";
 import { up as secretKeyRotation } from "./migrations/0014-secret-key-rotation.ts";
 import { up as idsBeforeRows } from "./migrations/0015-ids-before-rows.ts";
+import { up as dashboardSignIn } from "./migrations/0018-dashboard-sign-in.ts";
 import { isUnavailable } from "./pool.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
@@ -34,6 +35,7 @@ export const migrations: Record<string, Migration> = {
   "0013-project-webhooks": { up: projectWebhooks },
   "0014-secret-key-rotation": { up: secretKeyRotation },
   "0015-ids-before-rows": { up: idsBeforeRows },
+  "0018-dashboard-sign-in": { up: dashboardSignIn },
 };
 
 /**

@@ -17,6 +17,8 @@ export interface AppParts extends AuthParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly routes: readonly Route[];
+  /** SENDOFF_PUBLIC_URL, or null. */
+  readonly publicUrl: string | null;
 }
 
 type App = Hono<{ Bindings: HttpBindings }>;
@@ -69,7 +71,15 @@ async function serve(
   const path: Record<string, string> = context.req.param();
   const caller = await authorize(
     parts,
-    { authorization: context.req.header("authorization"), incoming: context.env.incoming },
+    {
+      authorization: context.req.header("authorization"),
+      incoming: context.env.incoming,
+      origins: {
+        method: context.req.method,
+        header: (name) => context.req.header(name),
+        publicUrl: parts.publicUrl,
+      },
+    },
     route.access,
     path.projectId,
     exists,

@@ -1,12 +1,16 @@
 import type { IncomingMessage } from "node:http";
 import { Refusal } from "../refusal.ts";
 import type { Caller, KeyRing } from "../tenancy/keys.ts";
+import type { DashboardSessions } from "../tenancy/sign-in.ts";
+import { cookieToken, type Origins, refuseCrossSite } from "./dashboard-cookie.ts";
 import type { RequestLimits } from "./request-limits.ts";
 import type { Access } from "./route.ts";
 
 /** What a caller is found and admitted with. */
 export interface AuthParts {
   readonly keys: KeyRing;
+  /** Sessions of the dashboard, whose cookie stands for a key. */
+  readonly sessions: DashboardSessions;
   readonly limits: RequestLimits;
 }
 
@@ -15,24 +19,53 @@ interface Sender {
   /** Value of the Authorization header; several such headers come joined and match no key. */
   readonly authorization: string | undefined;
   readonly incoming: IncomingMessage;
+  /** Where it comes from, for the dashboard's cookie. */
+  readonly origins: Origins;
 }
 
 /** Longest Authorization header that is looked at. A key with its scheme has 53 characters. */
 const headerMax = 200;
 
 /**
- * Who sends a request, by its `Authorization: Bearer` header alone: a key in the query string would end up in logs.
+ * Who sends a request, by the dashboard's cookie. Nothing but the dashboard's own pages may use it.
+ *
+ * @throws Refusal not_signed_in, cross_site_request or rate_limited.
+ */
+async function authenticateByCookie(
+  { sessions, limits }: AuthParts,
+  { incoming, origins }: Sender,
+  token: string,
+): Promise<Caller> {
+  refuseCrossSite(origins);
+  const tried = sessions.wasRight(token) ? null : await limits.takeTry(incoming);
+  const found = await sessions.find(token).catch(async (error: unknown) => {
+    await tried?.();
+    throw error;
+  });
+  if (found === null) {
+    throw new Refusal("not_signed_in", "The session of the dashboard has ended; sign in again.", {
+      headers: { "www-authenticate": "Bearer" },
+    });
+  }
+  await tried?.();
+  await limits.takeRequest(found.caller.keyId);
+  return found.caller;
+}
+
+/**
+ * Who sends a request, by its `Authorization: Bearer` header, or without one by the dashboard's cookie: a key in the query string would end up in logs.
  *
  * A key is looked up by its hash, in one statement, whether it was never there, was revoked or is right: how long that
  * takes says nothing about a key.
  *
- * @throws Refusal missing_key, wrong_key or rate_limited.
+ * @throws Refusal missing_key, wrong_key, rate_limited, and by cookie not_signed_in or cross_site_request.
  */
-async function authenticate(
-  { keys, limits }: AuthParts,
-  { authorization: header, incoming }: Sender,
-): Promise<Caller> {
+async function authenticate(parts: AuthParts, sender: Sender): Promise<Caller> {
+  const { keys, limits } = parts;
+  const { authorization: header, incoming } = sender;
   if (header === undefined) {
+    const token = cookieToken(sender.origins);
+    if (token !== null) return authenticateByCookie(parts, sender, token);
     throw new Refusal("missing_key", 'Send a key in the header "Authorization: Bearer dk_..." or "sk_...".', {
       headers: { "www-authenticate": "Bearer" },
     });

@@ -50,12 +50,11 @@ export async function listLogs(
   };
 }
 
+/** An attempt but for its request's headers, which nobody keeps. */
+export type StoredLog = Omit<WebhookLogDetail, "requestHeaders">;
+
 /** One attempt with what was sent and what came back, or null. */
-export async function readLog(
-  pool: pg.Pool,
-  projectId: string,
-  logId: string,
-): Promise<WebhookLogDetail | null> {
+export async function readLog(pool: pg.Pool, projectId: string, logId: string): Promise<StoredLog | null> {
   if (!/^\d{1,18}$/.test(logId)) return null;
   const { rows } = await pool.query<
     LogRow & { payload: string | null; recordingUrl: string | null; responseBody: Buffer | null }
@@ -69,11 +68,16 @@ export async function readLog(
   const row = rows[0];
   if (row === undefined) return null;
   const { payload, recordingUrl, responseBody, ...log } = row;
+  const requestBody =
+    payload !== null && recordingUrl !== null ? withRecordingUrl(payload, recordingUrl) : payload;
+  const { attemptedAt, durationMs } = log;
   return {
     ...view(log),
-    requestBody:
-      payload !== null && recordingUrl !== null ? withRecordingUrl(payload, recordingUrl) : payload,
+    requestBody,
+    requestBytes: requestBody === null ? null : Buffer.byteLength(requestBody),
     responseBody: responseBody === null ? null : responseBody.toString("utf8"),
+    responseBytes: responseBody === null ? null : responseBody.length,
+    finishedAt: durationMs === null ? null : new Date(attemptedAt.getTime() + durationMs).toISOString(),
   };
 }
 

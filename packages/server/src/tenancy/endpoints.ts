@@ -185,6 +185,23 @@ export function unmaskHeaders(
   });
 }
 
+/** The headers that an endpoint has now, also one that was removed, with masked values. */
+export async function maskedHeaders(
+  pool: pg.Pool,
+  sealer: Sealer,
+  projectId: string,
+  endpointId: string,
+): Promise<Array<{ name: string; value: string }>> {
+  const { rows } = await pool.query<{ sealed: string | null }>(
+    "SELECT headers_sealed AS sealed FROM endpoints WHERE endpoint_id = $2 AND project_id = $1",
+    [projectId, endpointId],
+  );
+  const sealed = rows[0]?.sealed ?? null;
+  if (sealed === null) return [];
+  const headers = JSON.parse(await sealer.open(headersSeal(endpointId), sealed)) as EndpointHeader[];
+  return headers.map(({ key, value }) => ({ name: key, value: maskValue(value) }));
+}
+
 /** The endpoint of the agent's webhook, or null when none is configured. */
 export async function agentEndpointId(pool: pg.Pool, projectId: string): Promise<string | null> {
   const { rows } = await pool.query<{ id: string }>(

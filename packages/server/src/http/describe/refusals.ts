@@ -4,7 +4,9 @@ import type { Route } from "../route.ts";
 /** Refusals that a route may answer because of what it is; those that are its own stand with it. */
 function commonRefusals(route: Route): ErrorCode[] {
   return [
-    ...(route.access === "open" ? [] : (["missing_key", "wrong_key", "rate_limited"] as const)),
+    ...(route.access === "open"
+      ? []
+      : (["missing_key", "wrong_key", "rate_limited", "not_signed_in", "cross_site_request"] as const)),
     ...(route.access === "developer" ? (["developer_key_needed"] as const) : []),
     ...(route.access === "project" ? (["project_not_found"] as const) : []),
     ...(route.path.includes("{sessionId}") ? (["invalid_path"] as const) : []),

@@ -9,7 +9,6 @@ import {
 import type pg from "pg";
 import type { Guard } from "../../egress/guard.ts";
 import { membersOf } from "../../json-text.ts";
-import { readLog } from "../../logbook/read.ts";
 import { sendTest } from "../../outbox/test-event.ts";
 import { sampleKey } from "../../recordings/sample.ts";
 import { Refusal } from "../../refusal.ts";
@@ -17,6 +16,7 @@ import type { Sealer } from "../../secrets/seal.ts";
 import { readAgent, updateAgent } from "../../tenancy/agents.ts";
 import { agentEndpointId } from "../../tenancy/endpoints.ts";
 import { rotateSecret } from "../../tenancy/signing-secrets.ts";
+import { logDetail } from "../log-detail.ts";
 import { type Route, route } from "../route.ts";
 
 export function agentRoutes(pool: pg.Pool, sealer: Sealer, guard: Guard): Route[] {
@@ -75,7 +75,7 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, guard: Guard): Route[
           channel: value.channel ?? "call",
           recordingObjectKey: sampleKey(projectId),
         });
-        return { status: 200, data: await readLog(pool, projectId, logId) };
+        return { status: 200, data: await logDetail(pool, sealer, projectId, logId) };
       },
     }),
     route({

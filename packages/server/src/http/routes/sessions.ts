@@ -11,7 +11,9 @@ import {
 import type pg from "pg";
 import { stringify } from "../../json-text.ts";
 import type { ReportIntake } from "../../lifecycle/apply.ts";
-import { listSessions, readSession, readTimeline, viewSession } from "../../lifecycle/read.ts";
+import { listSessions } from "../../lifecycle/list.ts";
+import { readSession, viewSession } from "../../lifecycle/read.ts";
+import { readTimeline } from "../../lifecycle/timeline.ts";
 import { logsOfSession } from "../../logbook/read.ts";
 import { Refusal } from "../../refusal.ts";
 import { type Route, route } from "../route.ts";

@@ -1,11 +1,14 @@
-import { Resend, WebhookLog, WebhookLogDetail, WebhookLogsQuery } from "@sendoff/contract";
+import { RawPart, Resend, WebhookLog, WebhookLogDetail, WebhookLogsQuery } from "@sendoff/contract";
 import type pg from "pg";
 import { listLogs, readLog } from "../../logbook/read.ts";
 import { resend } from "../../outbox/resend.ts";
 import { Refusal } from "../../refusal.ts";
+import type { Sealer } from "../../secrets/seal.ts";
+import { logDetail } from "../log-detail.ts";
 import { type Route, route } from "../route.ts";
+import { validate } from "../validate.ts";
 
-export function webhookLogRoutes(pool: pg.Pool): Route[] {
+export function webhookLogRoutes(pool: pg.Pool, sealer: Sealer): Route[] {
   const all = "/v1/projects/{projectId}/webhook-logs";
   return [
     route({
@@ -28,14 +31,26 @@ export function webhookLogRoutes(pool: pg.Pool): Route[] {
       answers: [{ status: 200, when: "The attempt.", data: WebhookLogDetail }],
       errors: ["webhook_log_not_found"],
       async handle({ path: { projectId = "", logId = "" } }) {
-        const log = await readLog(pool, projectId, logId);
-        if (log === null) {
-          throw new Refusal(
-            "webhook_log_not_found",
-            `This project has no attempt ${JSON.stringify(logId.slice(0, 60))}.`,
-          );
-        }
+        const log = await logDetail(pool, sealer, projectId, logId);
+        if (log === null) throw notFound(logId);
         return { status: 200, data: log };
+      },
+    }),
+    route({
+      method: "GET",
+      path: `${all}/{logId}/raw/{part}`,
+      access: "project",
+      summary: "The body of an attempt's request or response alone, as a file.",
+      answers: [{ status: 200, when: "The body.", mediaType: "text/plain" }],
+      errors: ["webhook_log_not_found", "invalid_path"],
+      async handle({ path: { projectId = "", logId = "", part = "" } }) {
+        const which = validate(RawPart, part, "invalid_path", "the part in the path");
+        const log = await readLog(pool, projectId, logId);
+        if (log === null) throw notFound(logId);
+        return rawBody(
+          (which === "request" ? log.requestBody : log.responseBody) ?? "",
+          `${which}-${log.id}`,
+        );
       },
     }),
     route({
@@ -63,3 +78,19 @@ export function webhookLogRoutes(pool: pg.Pool): Route[] {
     }),
   ];
 }
+
+const notFound = (logId: string): Refusal =>
+  new Refusal("webhook_log_not_found", `This project has no attempt ${JSON.stringify(logId.slice(0, 60))}.`);
+
+/** What a stranger wrote, in an address of its own: no browser shall make a page of it (hostile cases, M12). */
+const rawBody = (body: string, name: string): Response =>
+  new Response(body, {
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      "content-disposition": `attachment; filename="${name}.txt"`,
+      "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cache-control": "no-store",
+    },
+  });

@@ -1,0 +1,124 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type pg from "pg";
+import { inTransaction } from "../database/transaction.ts";
+import { type Caller, hashSecret } from "./keys.ts";
+
+/** How long a sign-in link works, in seconds: as long as somebody who has just started a server may need to click it. */
+export const linkSeconds = 3_600;
+/** How long a session of the dashboard lasts, in seconds: 7 days, whether it is used or not. */
+export const dashboardSessionSeconds = 7 * 86_400;
+
+const rememberedMax = 10_000;
+
+const newToken = (): string => randomBytes(32).toString("base64url");
+const tokenPattern = /^[A-Za-z0-9_-]{43}$/;
+
+/** Makes a sign-in link's token, which works once. Its text is answered here and never again. */
+export async function createSignInLink(pool: pg.Pool): Promise<string> {
+  const token = newToken();
+  await pool.query(
+    `WITH gone AS (DELETE FROM sign_in_links WHERE expires_at < now())
+     INSERT INTO sign_in_links (token_hash, expires_at) VALUES ($1, now() + $2 * interval '1 second')`,
+    [hashSecret(token), linkSeconds],
+  );
+  return token;
+}
+
+/** A session of the dashboard that was begun: its token goes into the cookie and is stored nowhere. */
+export interface BegunSession {
+  readonly token: string;
+  readonly caller: Caller;
+  readonly expiresAt: Date;
+}
+
+/** The session that a cookie stands for. */
+export interface FoundSession {
+  readonly caller: Caller;
+  readonly expiresAt: Date;
+}
+
+/** The sessions of the dashboard. */
+export interface DashboardSessions {
+  /** Whether this process has found this token before; it may have ended since. Asks nobody. */
+  wasRight(token: string): boolean;
+  /** The session of a token, or null when it has ended, its key was revoked, or it never was. */
+  find(token: string): Promise<FoundSession | null>;
+  /** Takes a sign-in link and begins a developer's session; null when it was taken, is too old, or never was. */
+  beginByLink(linkToken: string, formerToken: string | null): Promise<BegunSession | null>;
+  /** Begins a session for whoever has a key. */
+  beginByKey(caller: Caller, formerToken: string | null): Promise<BegunSession>;
+  /** Ends a session. */
+  end(token: string): Promise<void>;
+}
+
+export function createDashboardSessions(pool: pg.Pool): DashboardSessions {
+  const right = new LRUCache<string, true>({ max: rememberedMax });
+  const nameOf = (token: string): string => hashSecret(token).toString("base64");
+
+  return {
+    wasRight: (token) => right.has(nameOf(token)),
+    async find(token) {
+      if (!tokenPattern.test(token)) return null;
+      // Asked each time, never remembered: who has signed out is out at once, in every process.
+      const { rows } = await pool.query<{ id: string; projectId: string | null; expiresAt: Date }>({
+        name: "dashboard-session-find",
+        text: `SELECT dashboard_session_id AS id, only_project_id AS "projectId", expires_at AS "expiresAt"
+               FROM dashboard_sessions LEFT JOIN api_keys USING (key_id)
+               WHERE token_hash = $1 AND expires_at > now() AND revoked_at IS NULL`,
+        values: [hashSecret(token)],
+      });
+      const row = rows[0];
+      if (row === undefined) {
+        right.delete(nameOf(token));
+        return null;
+      }
+      right.set(nameOf(token), true);
+      return { caller: callerOf(row.id, row.projectId), expiresAt: row.expiresAt };
+    },
+    beginByLink(linkToken, formerToken) {
+      return inTransaction(pool, async (client) => {
+        // Of two that come with one link at once, one deletes the row.
+        const { rowCount } = await client.query(
+          "DELETE FROM sign_in_links WHERE token_hash = $1 AND expires_at > now()",
+          [hashSecret(linkToken)],
+        );
+        return rowCount === 1 ? begin(client, null, null, formerToken) : null;
+      });
+    },
+    beginByKey(caller, formerToken) {
+      const projectId = caller.kind === "project" ? caller.projectId : null;
+      return inTransaction(pool, (client) => begin(client, caller.keyId, projectId, formerToken));
+    },
+    async end(token) {
+      await pool.query("DELETE FROM dashboard_sessions WHERE token_hash = $1", [hashSecret(token)]);
+    },
+  };
+}
+
+/** A fresh token for each sign-in; the session that the browser had before ends with it. */
+async function begin(
+  client: pg.PoolClient,
+  keyId: string | null,
+  projectId: string | null,
+  formerToken: string | null,
+): Promise<BegunSession> {
+  const token = newToken();
+  const id = randomUUID();
+  await client.query("DELETE FROM dashboard_sessions WHERE expires_at < now() OR token_hash = $1", [
+    formerToken === null ? null : hashSecret(formerToken),
+  ]);
+  const { rows } = await client.query<{ expiresAt: Date }>(
+    `INSERT INTO dashboard_sessions (dashboard_session_id, token_hash, key_id, only_project_id, expires_at)
+     VALUES ($1, $2, $3, $4, now() + $5 * interval '1 second') RETURNING expires_at AS "expiresAt"`,
+    [id, hashSecret(token), keyId, projectId, dashboardSessionSeconds],
+  );
+  const { expiresAt } = rows[0] as { expiresAt: Date };
+  return { token, caller: callerOf(id, projectId), expiresAt };
+}
+
+/** Requests are counted for each session as they are for each key. */
+const callerOf = (id: string, projectId: string | null): Caller =>
+  projectId === null
+    ? { kind: "developer", keyId: `dashboard:${id}` }
+    : { kind: "project", keyId: `dashboard:${id}`, projectId };
