@@ -6,6 +6,7 @@ import { defineConfig } from "vite";
 const api = process.env.SENDOFF_URL ?? "http://127.0.0.1:4600";
 
 export default defineConfig({
+  base: "/dashboard/",
   plugins: [react(), tailwind()],
   build: {
     // The pages' policy allows no data: fonts or scripts; every asset is a file of its own.
@@ -14,5 +15,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2023",
   },
-  server: { proxy: Object.fromEntries(["/v1", "/project", "/inspect", "/recordings"].map((path) => [path, api])) },
+  server: { proxy: Object.fromEntries(["/v1", "/project", "/recordings", "/dashboard/session"].map((path) => [path, api])) },
 });

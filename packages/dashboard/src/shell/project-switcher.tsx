@@ -1,92 +1,50 @@
-import { Dialog } from "@base-ui/react/dialog";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useState } from "react";
-import { ApiError, call } from "../api/http.ts";
-import { whoKey } from "../api/queries.ts";
-import type { CreatedProject, DashboardSession } from "../api/types.ts";
-import { Button, buttonClass } from "../ui/button.tsx";
-import { Choice } from "../ui/choice.tsx";
-import { Field } from "../ui/field.tsx";
-import { ErrorNotice } from "../ui/notice.tsx";
-import { Secret } from "../ui/secret.tsx";
+import { lazy, type ReactNode, Suspense, useState } from "react";
+import type { DashboardSession } from "../api/types.ts";
+import { ChevronIcon } from "../ui/icons.tsx";
+
+const NewProjectDialog = lazy(() => import("./new-project.tsx"));
 
 /** Stands for "make another one" among the projects; no id can be this. */
 const another = "+";
 
+/** The browser's own list: it opens as people know it on each machine, and costs the first page no script. */
 export function ProjectSwitcher({ who, projectId }: { who: DashboardSession; projectId: string }): ReactNode {
   const navigate = useNavigate();
   const [making, setMaking] = useState(false);
-  const options = [
-    ...who.projects.map(({ id, name }) => ({ value: id, label: name })),
-    ...(who.kind === "developer" ? [{ value: another, label: "New project ..." }] : []),
-  ];
   const choose = (id: string) => {
     if (id === another) setMaking(true);
     else void navigate({ to: "/p/$projectId", params: { projectId: id } });
   };
   return (
     <>
-      <Choice label="Project" options={options} value={projectId} onChange={choose} className="w-full min-w-0 font-medium" />
-      <Dialog.Root open={making} onOpenChange={setMaking}>
-        <Dialog.Portal>
-          <Dialog.Backdrop className="fixed inset-0 z-40 bg-[rgb(15_16_20/0.45)]" />
-          <Dialog.Popup className="fixed top-1/2 left-1/2 z-50 w-[min(28rem,calc(100vw-2rem))] -translate-1/2 rounded-xl border border-line bg-raised p-5 shadow-float outline-none">
-            <NewProject
-              close={(id) => {
-                setMaking(false);
-                if (id !== null) choose(id);
-              }}
-            />
-          </Dialog.Popup>
-        </Dialog.Portal>
-      </Dialog.Root>
+      <div className="relative min-w-0 flex-1 md:flex-none">
+        <select
+          aria-label="Project"
+          value={projectId}
+          onChange={(event) => choose(event.target.value)}
+          className="h-9 w-full appearance-none truncate rounded-md border border-line-strong bg-surface pr-8 pl-2.5 font-medium shadow-card hover:bg-sunken"
+        >
+          {who.projects.some(({ id }) => id === projectId) || <option value={projectId}>Unknown project</option>}
+          {who.projects.map(({ id, name }) => (
+            <option key={id} value={id}>
+              {name}
+            </option>
+          ))}
+          {who.kind === "developer" && <option value={another}>New project ...</option>}
+        </select>
+        <ChevronIcon className="pointer-events-none absolute top-2.5 right-2.5 size-4 text-ink-3" />
+      </div>
+      {making && (
+        <Suspense fallback={null}>
+          <NewProjectDialog
+            close={(id) => {
+              setMaking(false);
+              if (id !== null) choose(id);
+            }}
+          />
+        </Suspense>
+      )}
     </>
-  );
-}
-
-function NewProject({ close }: { close: (projectId: string | null) => void }): ReactNode {
-  const [name, setName] = useState("");
-  const client = useQueryClient();
-  const make = useMutation({
-    mutationFn: () => call<{ data: CreatedProject }>("POST", "/v1/projects", { body: { name } }),
-    onSuccess: () => client.invalidateQueries({ queryKey: whoKey }),
-  });
-  const made = make.data?.data;
-  if (made !== undefined) {
-    return (
-      <div className="space-y-4">
-        <Dialog.Title className="foreign text-[16px] font-semibold">{made.name} is ready</Dialog.Title>
-        <Secret label="The project's key" value={made.key} />
-        <div className="flex justify-end">
-          <Button kind="primary" onClick={() => close(made.id)}>
-            Go to the project
-          </Button>
-        </div>
-      </div>
-    );
-  }
-  const field = make.error instanceof ApiError ? make.error.details.find(({ path }) => path === "name") : undefined;
-  return (
-    <form
-      className="space-y-4"
-      onSubmit={(event) => {
-        event.preventDefault();
-        make.mutate();
-      }}
-    >
-      <Dialog.Title className="text-[16px] font-semibold">New project</Dialog.Title>
-      <Dialog.Description className="text-ink-2">
-        A project has an agent, sessions, webhooks and keys of its own.
-      </Dialog.Description>
-      <Field label="Name" value={name} onChange={setName} error={field?.message} required maxLength={200} autoComplete="off" />
-      {make.error !== null && field === undefined && <ErrorNotice error={make.error} />}
-      <div className="flex justify-end gap-2">
-        <Dialog.Close className={buttonClass("plain")}>Cancel</Dialog.Close>
-        <Button type="submit" kind="primary" busy={make.isPending && "Making it ..."}>
-          Make the project
-        </Button>
-      </div>
-    </form>
   );
 }
