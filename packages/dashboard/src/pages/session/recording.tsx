@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { sessionPath } from "../../api/http.ts";
 import { peaksQuery } from "../../api/queries.ts";
-import type { SessionDetail } from "../../api/types.ts";
+import type { RecordedAudio, SessionDetail } from "../../api/types.ts";
 import { bytes } from "../../format.ts";
 import { Button, buttonClass } from "../../ui/button.tsx";
 import { Card } from "../../ui/card.tsx";
@@ -41,7 +41,7 @@ export function Recording({ projectId, session }: RecordingProps): ReactNode {
 interface PlayerProps {
   readonly projectId: string;
   readonly sessionId: string;
-  readonly recording: NonNullable<SessionDetail["recording"]>;
+  readonly recording: RecordedAudio;
 }
 
 const clock = (seconds: number): string =>
@@ -74,7 +74,7 @@ function Player({ projectId, sessionId, recording }: PlayerProps): ReactNode {
   return (
     <Card
       title="Recording"
-      note={[recording.contentType, recording.bytes === null ? null : bytes(recording.bytes)].filter(Boolean).join(", ")}
+      note={[recording.contentType, recording.bytes == null ? null : bytes(recording.bytes)].filter(Boolean).join(", ")}
       actions={
         <a className={buttonClass("plain", true)} href={source} download={`${sessionId}.audio`}>
           <DownloadIcon className="size-3.5" />
