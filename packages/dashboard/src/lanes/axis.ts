@@ -39,7 +39,7 @@ const breakMs = 1_000;
 /** What every stretch has, so that moments right after each other can be told apart. */
 const leastWeight = 0.45;
 /** A break is told by its words; its width need not grow with its length as that of other stretches. */
-const breakWeight = (ms: number): number => 1.2 + 0.35 * Math.log10(ms / breakMs + 1);
+const breakWeight = (ms: number): number => 2.2 + 0.5 * Math.log10(ms / breakMs);
 const weight = (ms: number): number => leastWeight + Math.log10(1 + ms);
 
 /**
@@ -89,10 +89,10 @@ export function axisOf(moments: readonly number[], busy: readonly Busy[]): Axis 
 /** The stops that have room for their labels, `labelShare` of the width each; the beginnings of bursts go first. */
 export function labelled(stops: readonly Stop[], labelShare: number): Stop[] {
   const taken: Stop[] = [];
-  const take = (stop: Stop) => {
-    if (taken.every((other) => Math.abs(other.at - stop.at) >= labelShare)) taken.push(stop);
-  };
-  stops.filter(({ begins }) => begins).forEach(take);
-  stops.filter(({ begins }) => !begins).forEach(take);
+  for (const begins of [true, false]) {
+    for (const stop of stops.filter((one) => one.begins === begins)) {
+      if (taken.every((other) => Math.abs(other.at - stop.at) >= labelShare)) taken.push(stop);
+    }
+  }
   return taken.sort((one, other) => one.at - other.at);
 }

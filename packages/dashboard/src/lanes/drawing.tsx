@@ -4,7 +4,7 @@ import { length, moment } from "../format.ts";
 import { EventDot } from "../ui/badge.tsx";
 import { eventWords, missingWords, reportWords, unsentWords } from "../words.ts";
 import { labelled } from "./axis.ts";
-import { type EndpointLane, type Lanes } from "./lanes.ts";
+import type { EndpointLane, Lanes } from "./lanes.ts";
 import { OwedRow } from "./owed-row.tsx";
 import { Beside, Row } from "./row.tsx";
 
@@ -29,11 +29,11 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
       tabIndex={0}
       role="region"
       aria-label="Lanes: what happened, from left to right"
-      className="relative overflow-x-auto rounded-b-xl pb-3 [--gutter:7.6rem] sm:[--gutter:11.5rem]"
+      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:8.4rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
     >
-      <div className="relative" style={{ minWidth: `calc(var(--gutter) + ${axis.stretches * stretchPx + 90}px)` }}>
+      <div className="relative" style={{ minWidth: `calc(var(--gutter) + ${axis.stretches * stretchPx + 150}px)` }}>
         <Ground lanes={lanes} track={track} width={width} />
-        <div className="h-9" />
+        <div className="h-12" />
         <Lane title="Reports" note="what the runtime said">
           {lanes.reports.map(({ type, reportedAt, by }) => {
             const at = axis.at(new Date(reportedAt).getTime());
@@ -147,19 +147,19 @@ function EventLabel({ event, muted = false }: { event: EventName; muted?: boolea
 
 /** Behind the lanes: breaks, the beginnings of bursts, and a line down from each event. */
 function Ground({ lanes, track, width }: { lanes: Lanes; track: RefObject<HTMLDivElement | null>; width: number }): ReactNode {
-  const { axis, begin, now } = lanes;
+  const { axis, now } = lanes;
   const stops = labelled(axis.stops, width === 0 ? 1 : labelPx / width);
   return (
-    <div className="pointer-events-none absolute inset-y-0 right-4 left-[var(--gutter)]" aria-hidden="true">
+    <div className="pointer-events-none absolute inset-y-0 right-(--ending) left-(--gutter)" aria-hidden="true">
       <div ref={track} className="relative h-full">
         {axis.breaks.map(({ from, to, lengthMs }) => (
           <div
             key={from}
-            className="break-band absolute top-8 bottom-0"
+            className="break-band absolute top-11 bottom-0"
             style={{ left: `${from * 100}%`, width: `${(to - from) * 100}%` }}
           >
-            {(to - from) * width > 34 && (
-              <span className="numbers absolute -top-7 left-1/2 -translate-x-1/2 rounded-full border border-line bg-sunken px-1.5 text-[11px] whitespace-nowrap text-ink-2">
+            {(to - from) * width > 22 && (
+              <span className="numbers absolute -top-9.5 left-1/2 -translate-x-1/2 rounded-full border border-line bg-sunken px-1.5 text-[11px] whitespace-nowrap text-ink-2">
                 {length(lengthMs)}
               </span>
             )}
@@ -167,18 +167,18 @@ function Ground({ lanes, track, width }: { lanes: Lanes; track: RefObject<HTMLDi
         ))}
         {stops.map(({ moment: at, at: place, sinceMs, begins }) => (
           <div key={at} className="absolute inset-y-0" style={{ left: `${place * 100}%` }}>
-            <span className={`absolute top-8 bottom-0 w-px ${begins ? "bg-line-strong" : "bg-line"}`} />
+            <span className={`absolute top-11 bottom-0 w-px ${begins ? "bg-line-strong" : "bg-line"}`} />
             <span
-              className={`numbers absolute top-3.5 text-[11px] whitespace-nowrap ${begins ? "font-medium text-ink" : "text-ink-3"} ${place > 0.93 ? "right-0" : ""}`}
+              className={`numbers absolute top-6.5 text-[11px] whitespace-nowrap ${begins ? "font-medium text-ink" : "text-ink-3"}`}
             >
-              {begins && at === begin ? moment(new Date(at)).slice(-8) : begins ? moment(new Date(at)).slice(-8) : at === now ? "now" : `+${length(sinceMs)}`}
+              {at === now ? "now" : begins ? moment(new Date(at)).slice(-8) : `+${length(sinceMs)}`}
             </span>
           </div>
         ))}
         {lanes.events.map(({ event, emittedAt }) => (
           <div
             key={event}
-            className="absolute top-9 bottom-0 w-0 border-l border-dashed opacity-45"
+            className="absolute top-12 bottom-0 w-0 border-l border-dashed opacity-45"
             style={{ left: `${axis.at(new Date(emittedAt).getTime()) * 100}%`, borderColor: eventWords[event].color }}
           />
         ))}

@@ -40,7 +40,6 @@ export interface EndpointLane {
 
 export interface Lanes {
   readonly axis: Axis;
-  readonly begin: number;
   /** The axis ends with this moment because something is still to come; else null. */
   readonly now: number | null;
   readonly reports: readonly TimelineReport[];
@@ -73,7 +72,6 @@ export function lanesOf({ timeline, createdAt }: SessionDetail, now: number): La
   ];
   return {
     axis: axisOf(moments, spans),
-    begin: Math.min(...moments),
     now: goesOn ? now : null,
     reports,
     events,

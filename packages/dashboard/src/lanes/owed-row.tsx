@@ -64,7 +64,7 @@ export function OwedRow({ owed, lanes: { axis, now }, width, onAttempt }: OwedRo
       ))}
       {goesOn && (
         <span
-          className={`absolute top-1/2 h-0 -translate-y-1/2 border-t-2 border-dashed border-warn-fill`}
+          className="absolute top-1/2 h-0 -translate-y-1/2 border-t-2 border-dashed border-warn-fill"
           style={{ left: `${end * 100}%`, width: `${(axis.at(underWaySince ?? now) - end) * 100}%` }}
         />
       )}
@@ -75,12 +75,12 @@ export function OwedRow({ owed, lanes: { axis, now }, width, onAttempt }: OwedRo
         />
       )}
       {goesOn ? (
-        <Beside at={1}>
+        <Beside at={1} right>
           {underWaySince !== null ? "under way" : dueAt !== null && dueAt > now ? `next at ${moment(new Date(dueAt))}` : "waits for its turn"}
         </Beside>
       ) : (
         last !== undefined && (
-          <Beside at={end} title={outcomeWords[last.log.outcome].meaning}>
+          <Beside at={end} right title={outcomeWords[last.log.outcome].meaning}>
             <span className={`font-medium ${inks[outcomeWords[last.log.outcome].tone]}`}>{saysShort(last)}</span>
             {last.log.durationMs !== null && <span className="text-ink-3"> {length(last.log.durationMs)}</span>}
           </Beside>

@@ -7,14 +7,24 @@ export function Row({ label, children }: { label: ReactNode; children?: ReactNod
       <div className="sticky left-0 z-10 mr-2 flex h-full items-center truncate bg-surface/90 pl-3 text-[12.5px] text-ink-2 sm:pl-4">
         <span className="truncate">{label}</span>
       </div>
-      <div className="relative mr-4 h-full">{children}</div>
+      <div className="relative mr-(--ending) h-full">{children}</div>
     </div>
   );
 }
 
-/** Words beside a mark, on the side that has more room. `at` is 0 to 1. */
-export function Beside({ at, title, children }: { at: number; title?: string; children: ReactNode }): ReactNode {
-  const place = at > 0.55 ? { right: `calc(${(1 - at) * 100}% + 11px)` } : { left: `calc(${at * 100}% + 11px)` };
+interface BesideProps {
+  /** Where the mark stands, 0 to 1. */
+  readonly at: number;
+  /** Words on the right, where the track keeps room for short ones; else on the side that has more. */
+  readonly right?: boolean;
+  readonly title?: string;
+  readonly children: ReactNode;
+}
+
+/** Words beside a mark. */
+export function Beside({ at, right = false, title, children }: BesideProps): ReactNode {
+  const place =
+    at > 0.6 && !right ? { right: `calc(${(1 - at) * 100}% + 11px)` } : { left: `calc(${at * 100}% + 11px)` };
   return (
     <span
       title={title}

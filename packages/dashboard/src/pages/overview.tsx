@@ -90,7 +90,7 @@ function Numbers({ projectId, overview }: { projectId: string; overview: Overvie
     <div className="space-y-5">
       <Tiles>
         <Tile name="Success rate" value={totals.successRate === null ? "none" : percent(totals.successRate)} tone={totals.successRate !== null && totals.successRate < 0.95 ? "bad" : undefined}>
-          {totals.successRate === null ? "nothing settled" : `${count(totals.delivered)} delivered, ${count(owedBad)} not`}
+          {totals.successRate === null ? "nothing settled" : `${short(totals.delivered)} ok, ${short(owedBad)} not`}
         </Tile>
         <Tile name="Reports" value={short(totals.reports)}>
           {totals.late === 0 ? "none late" : `${count(totals.late)} late`}

@@ -215,13 +215,13 @@ const columnsOf = (projectId: string): Column<Session>[] => [
     name: "Duration",
     className: "max-md:hidden text-right md:w-[11%]",
     cell: ({ callDuration }) => (
-      <span className="numbers whitespace-nowrap text-ink-2">{callDuration === null ? "" : length(callDuration * 1_000)}</span>
+      <span className="numbers whitespace-nowrap text-ink-2">{callDuration === null ? "" : callDuration === 0 ? "0 s" : length(callDuration * 1_000)}</span>
     ),
   },
-  { name: "Events", className: "max-sm:hidden sm:w-[12%]", cell: (session) => <Dots session={session} /> },
+  { name: "Events", className: "max-sm:hidden pl-6 sm:w-[13%]", cell: (session) => <Dots session={session} /> },
   {
     name: "Created",
-    className: "max-sm:hidden text-right sm:w-[17%]",
+    className: "max-sm:hidden text-right sm:w-[16%]",
     cell: ({ createdAt }) => <Moment at={createdAt} className="text-ink-2" />,
   },
 ];

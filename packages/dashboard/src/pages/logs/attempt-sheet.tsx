@@ -79,8 +79,8 @@ function Attempt({ projectId, log, onResent }: AttemptProps): ReactNode {
     <div className="space-y-5">
       <div className="flex flex-wrap gap-2">
         {log.trigger !== "test" && (
-          <Button kind="primary" busy={resend.isPending && "Resending ..."} onClick={() => resend.mutate()}>
-            <ResendIcon />
+          <Button small kind="primary" busy={resend.isPending && "Resending ..."} onClick={() => resend.mutate()}>
+            <ResendIcon className="size-3.5" />
             Resend
           </Button>
         )}

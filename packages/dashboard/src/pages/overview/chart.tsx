@@ -18,6 +18,8 @@ interface ChartProps {
 }
 
 const height = 170;
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 /** Lines over time. Under the pointer the legend tells the values; else the latest ones. */
 export function Chart({ label, times, lines, format }: ChartProps): ReactNode {
@@ -86,7 +88,19 @@ function optionsOf(
     hooks: { setCursor: [(plot) => onIndex(plot.cursor.idx ?? null)] },
     scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.15 : 1] } },
     axes: [
-      { stroke: ink, font, grid: { show: false }, ticks: { show: false }, gap: 4, size: 26 },
+      {
+        stroke: ink,
+        font,
+        grid: { show: false },
+        ticks: { show: false },
+        gap: 4,
+        size: 26,
+        space: 64,
+        values: (_plot, seconds) => {
+          const days = (seconds.at(-1) ?? 0) - (seconds[0] ?? 0) > 2 * 86_400;
+          return seconds.map((second) => (days ? day : clock).format(second * 1_000));
+        },
+      },
       {
         stroke: ink,
         font,

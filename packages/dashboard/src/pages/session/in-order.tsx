@@ -109,6 +109,9 @@ function happenings({ timeline }: SessionDetail, onAttempt: (logId: string) => v
           </button>
           <OutcomeBadge outcome={log.outcome} status={log.responseStatus} />
           {log.durationMs !== null && <span className="numbers text-[12.5px] text-ink-3">{length(log.durationMs)}</span>}
+          <span className="foreign max-w-full truncate font-mono text-[11.5px] text-ink-3" title={log.url}>
+            {log.url.replace(/^https?:\/\//, "")}
+          </span>
         </span>
       ),
     })),

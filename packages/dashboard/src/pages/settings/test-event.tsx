@@ -44,7 +44,7 @@ export function TestEvent({ projectId, configured }: { projectId: string; config
         >
           <Choice
             label="Event to send"
-            className="min-w-0 flex-1 basis-44 font-mono text-[13px]"
+            className="w-full font-mono text-[13px]"
             value={value}
             onChange={setValue}
             options={choices.map((choice) => ({
