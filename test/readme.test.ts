@@ -20,17 +20,21 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../packages/server/src/config.ts";
 import type { Route } from "../packages/server/src/http/route.ts";
 import { agentRoutes } from "../packages/server/src/http/routes/agent.ts";
+import { dashboardFileRoutes } from "../packages/server/src/http/routes/dashboard-files.ts";
+import { dashboardSessionRoutes } from "../packages/server/src/http/routes/dashboard-session.ts";
 import { describeRoutes } from "../packages/server/src/http/routes/describe.ts";
 import { eraseRoutes } from "../packages/server/src/http/routes/erase.ts";
 import { eventRoutes } from "../packages/server/src/http/routes/events.ts";
 import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
 import { inspectRoutes } from "../packages/server/src/http/routes/inspect.ts";
+import { overviewRoutes } from "../packages/server/src/http/routes/overview.ts";
 import { projectWebhookRoutes } from "../packages/server/src/http/routes/project-webhooks.ts";
 import { projectRoutes } from "../packages/server/src/http/routes/projects.ts";
 import { reconcileRoutes } from "../packages/server/src/http/routes/reconcile.ts";
 import { recordingRoutes } from "../packages/server/src/http/routes/recordings.ts";
 import { reportRoutes } from "../packages/server/src/http/routes/reports.ts";
 import { sessionRoutes } from "../packages/server/src/http/routes/sessions.ts";
+import { sessionsCsvRoutes } from "../packages/server/src/http/routes/sessions-csv.ts";
 import { textSessionRoutes } from "../packages/server/src/http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "../packages/server/src/http/routes/webhook-logs.ts";
 import { createMetrics } from "../packages/server/src/metrics.ts";
@@ -266,7 +270,11 @@ describe("docs/api.md", () => {
       ...sessionRoutes(none, none),
       ...textSessionRoutes(none, none),
       ...reportRoutes(none, none),
-      ...webhookLogRoutes(none),
+      ...webhookLogRoutes(none, none, none),
+      ...overviewRoutes(none, none),
+      ...sessionsCsvRoutes(none),
+      ...dashboardSessionRoutes(none),
+      ...dashboardFileRoutes(""),
       ...reconcileRoutes(none),
       ...eventRoutes(none, none),
       ...eraseRoutes(none),
@@ -276,7 +284,7 @@ describe("docs/api.md", () => {
       ...describeRoutes([], ""),
     ];
     const files = readdirSync(join(root, "packages/server/src/http/routes"));
-    expect(files.length, "a file of routes is missing in this test").toBe(14);
+    expect(files.length, "a file of routes is missing in this test").toBe(18);
     const described = [...api.matchAll(/^### `([A-Z]+ \/\S+)`$/gm)].map((match) => match[1]);
     expect(described.toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
   });

@@ -7,7 +7,8 @@ import { Variables } from "./reports.ts";
 import { DeliveryState, pageQuery, queryMoment, WebhookLog } from "./webhook-logs.ts";
 
 /** Where a session stands: nothing has ended, one of conversation and call has, or all is done. */
-export const SessionState = z.enum(["open", "ending", "finalized"]).meta({ id: "SessionState" });
+export const sessionStates = ["open", "ending", "finalized"] as const;
+export const SessionState = z.enum(sessionStates).meta({ id: "SessionState" });
 export type SessionState = z.infer<typeof SessionState>;
 
 /** What is known of a call's recording. */

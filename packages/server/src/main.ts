@@ -8,27 +8,28 @@ import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { assembleGuard } from "./egress/assemble.ts";
 import type { Guard } from "./egress/guard.ts";
-import type { Feed } from "./feed/feed.ts";
-import { openFeed } from "./feed/open.ts";
-import type { Streams } from "./feed/streams.ts";
+import { type OpenFeed, openFeed } from "./feed/open.ts";
 import { type Ground, prepareGround, Started, type StartOptions } from "./ground.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import { agentRoutes } from "./http/routes/agent.ts";
+import { dashboardFileRoutes, dashboardFolder } from "./http/routes/dashboard-files.ts";
 import { type DashboardSessionParts, dashboardSessionRoutes } from "./http/routes/dashboard-session.ts";
 import { describeRoutes } from "./http/routes/describe.ts";
 import { eraseRoutes } from "./http/routes/erase.ts";
 import { eventRoutes } from "./http/routes/events.ts";
 import { healthRoutes } from "./http/routes/health.ts";
 import { inspectRoutes } from "./http/routes/inspect.ts";
+import { overviewRoutes } from "./http/routes/overview.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
 import { projectRoutes } from "./http/routes/projects.ts";
 import { reconcileRoutes } from "./http/routes/reconcile.ts";
 import { recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
+import { sessionsCsvRoutes } from "./http/routes/sessions-csv.ts";
 import { textSessionRoutes } from "./http/routes/text-sessions.ts";
 import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
 import { prepareFirstProject, readPublicUrl, storePublicUrl } from "./installation.ts";
@@ -37,6 +38,8 @@ import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
 import { type Hint, parseHints } from "./outbox/hint.ts";
+import { keepTallies } from "./overview/keeper.ts";
+import { countReports } from "./overview/reports.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
 import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
 import { Refusal } from "./refusal.ts";
@@ -79,7 +82,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const resolver = options.resolver ?? null;
   const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
   const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
-  const { feed, streams, listener } = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
+  const live = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
+  const { streams, listener } = live;
+  const counter = countReports(ground.pool, log);
   // Intake and dispatch know each other: commits hand over what they claim, and deadlines are reports.
   const dispatch: { handover: Handover; wake: (hints: readonly Hint[]) => void } = {
     handover: noHandover,
@@ -100,7 +105,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     },
     onOwed: (hints) => dispatch.wake(hints),
     onAnswered: (report, sessionId, answer) => {
-      tellReport(ground, report, sessionId, answer);
+      tellReport(ground, report, sessionId, answer, counter);
       // What a commit has claimed itself is not notified.
       if (!(answer instanceof Refusal) && answer.events.length > 0) streams.wake();
     },
@@ -110,10 +115,11 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
   }
+  started.add(() => counter.stop());
   started.add(() => listener?.stop() ?? Promise.resolve());
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.
-  started.add(() => Promise.all([intake.drain(), streams.drain()]));
+  started.add(() => Promise.all([intake.drain(), streams.drain(), live.tails.drain()]));
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -134,7 +140,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     limits: createRequestLimits(config.rateLimits, ground.metrics),
     publicUrl: config.publicUrl,
   };
-  const routes = routesOf(ground, guard, options.role, intake, links, feed, streams, access);
+  const routes = routesOf(ground, guard, options.role, intake, links, live, access);
   server?.answerWith(createApp({ pool: ground.pool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
@@ -221,8 +227,9 @@ function startDispatch(
   const deadlines = watchDeadlines(pool, intake, log);
   const { retentionMs } = config;
   const retention = keepRetention({ pool, log, metrics, retentionMs, recordings: recordingsOf(config) });
+  const tallies = keepTallies(pool, log);
   started.add(async () => {
-    await Promise.all([deadlines.stop(), retention.stop()]);
+    await Promise.all([deadlines.stop(), retention.stop(), tallies.stop()]);
     await dispatcher.drain();
     await Promise.all([listener.stop(), clients.close()]);
   });
@@ -235,8 +242,7 @@ function routesOf(
   role: Role,
   intake: ReportIntake,
   links: RecordingLinks,
-  feed: Feed,
-  streams: Streams,
+  { feed, streams, tails }: OpenFeed,
   access: Omit<DashboardSessionParts, "pool" | "version">,
 ): Route[] {
   const { pool, sealer, config } = ground;
@@ -249,13 +255,16 @@ function routesOf(
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(intake, ground.log),
-    ...webhookLogRoutes(pool, sealer),
+    ...webhookLogRoutes(pool, sealer, tails),
     ...reconcileRoutes(pool),
     ...eventRoutes(feed, streams),
     ...eraseRoutes({ pool, log: ground.log, recordings: recordingsOf(config) }),
     ...recordingRoutes(links, join(config.dataFolder, "recordings")),
     ...inspectRoutes(pool),
+    ...overviewRoutes(pool, sealer),
+    ...sessionsCsvRoutes(pool),
     ...dashboardSessionRoutes({ pool, version, ...access }),
+    ...dashboardFileRoutes(dashboardFolder),
     ...health,
   ];
   return [...routes, ...describeRoutes(routes, version)];

@@ -2,6 +2,7 @@ import type { Applied } from "./lifecycle/batch.ts";
 import type { Report } from "./lifecycle/session.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { ReportCounter } from "./overview/reports.ts";
 import { Refusal } from "./refusal.ts";
 
 /** Counts a report that was decided, and writes its line of the log. */
@@ -10,8 +11,13 @@ export function tellReport(
   report: Report,
   sessionId: string,
   answer: Applied | Refusal,
+  counter: ReportCounter,
 ): void {
   const result = resultOf(answer);
+  // A deadline is no report of the runtime.
+  if (result !== "refused" && report.type !== "deadline" && !(answer instanceof Refusal)) {
+    counter.count(answer.session.projectId, result);
+  }
   metrics.reports.inc({ type: report.type, result });
   const events = answer instanceof Refusal ? [] : answer.events;
   for (const event of events) metrics.events.inc({ event });
@@ -24,7 +30,7 @@ export function tellReport(
   });
 }
 
-function resultOf(answer: Applied | Refusal): string {
+function resultOf(answer: Applied | Refusal): "accepted" | "duplicate" | "late" | "refused" {
   if (answer instanceof Refusal) return "refused";
   if (answer.duplicate) return "duplicate";
   return answer.late ? "late" : "accepted";

@@ -6,8 +6,8 @@ import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { until } from "../../../test/until.ts";
 import { systemClock } from "../src/clock.ts";
 import { readConfig } from "../src/config.ts";
-import { createFeed } from "../src/feed/feed.ts";
-import { createStreams, type StreamLimits, type Streams, streamLimits } from "../src/feed/streams.ts";
+import { createFeed, type FeedStreams } from "../src/feed/feed.ts";
+import { createStreams, type StreamLimits, streamLimits } from "../src/feed/streams.ts";
 import { createApp } from "../src/http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "../src/http/listen.ts";
 import { createRequestLimits } from "../src/http/request-limits.ts";
@@ -15,6 +15,7 @@ import { eventRoutes } from "../src/http/routes/events.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { createKeyRing } from "../src/tenancy/keys.ts";
+import { createDashboardSessions } from "../src/tenancy/sign-in.ts";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -124,15 +125,22 @@ const keysOf = (messages: readonly Message[]): string[] =>
 /** The feed's routes alone, with bounds of their own, on the server's database. */
 async function serveFeed(
   bounds: Partial<StreamLimits>,
-): Promise<{ apiUrl: string; streams: Streams; http: Server; open: () => Promise<number> }> {
+): Promise<{ apiUrl: string; streams: FeedStreams; http: Server; open: () => Promise<number> }> {
   const log = createLog("silent");
   const metrics = createMetrics();
   const mint = async (): Promise<{ url: string }> => ({ url: "https://example.com/" });
   const feed = createFeed({ pool: server.pool, log, metrics, clock: systemClock, mint });
-  const streams = createStreams({ feed, log, metrics, limits: { ...streamLimits, ...bounds } });
+  const streams = createStreams({
+    feed,
+    log,
+    onCount: (open) => metrics.feedStreams.set(open),
+    limits: { ...streamLimits, ...bounds },
+  });
   const routes = eventRoutes(feed, streams);
   const limits = createRequestLimits(readConfig({}).rateLimits, metrics);
-  const app = createApp({ pool: server.pool, log, keys: createKeyRing(server.pool), routes, limits });
+  const keys = createKeyRing(server.pool);
+  const sessions = createDashboardSessions(server.pool);
+  const app = createApp({ pool: server.pool, log, keys, sessions, routes, limits, publicUrl: null });
   const http = await listenHttp("127.0.0.1", 0, (request, env) => app.fetch(request, env as never));
   ends.push(async () => {
     await streams.drain();

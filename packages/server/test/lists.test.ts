@@ -188,8 +188,10 @@ describe("the list of webhook_logs", () => {
   test.each([1, 3, 8, 9])(
     "in pages of %i has each once, newest first, while more are written",
     async (limit) => {
-      const expected = idsOf(await list("webhook-logs", ""), "id");
-      expect(expected).toEqual([...expected].sort((left, right) => Number(right) - Number(left)));
+      const { data } = await list("webhook-logs", "");
+      const expected = data.map(({ id }) => id ?? "");
+      const place = (row: Record<string, string>): string => `${row.attemptedAt} ${row.id?.padStart(9)}`;
+      expect(data.map(place)).toEqual(data.map(place).sort().reverse());
       let born = 0;
       const write = async (): Promise<void> => {
         const id = `log-${limit}-${born++}`;

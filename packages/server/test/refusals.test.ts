@@ -55,12 +55,35 @@ const resend = (logId: string): Promise<ApiAnswer> =>
 const testEvent = (): Promise<ApiAnswer> =>
   server.api("POST", `${project()}/agent/webhook/test`, { event: "session.ended" });
 
+const dashboardCookie = (token: string): string =>
+  `__Host-sendoff_session_${new URL(server.apiUrl).port}=${token}`;
+
+/** A request without a key, with headers of its own. */
+async function byCookie(
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+  body?: object,
+): Promise<ApiAnswer> {
+  const response = await fetch(server.apiUrl + path, {
+    method,
+    headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
+}
+
 /** One way to each code. What else leads to it stands in the files refusals-*.test.ts. */
 const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   invalid_json: () => server.api("POST", `${project()}/sessions`, '{"channel":'),
   too_deep: () => server.api("POST", `${project()}/sessions`, "[".repeat(33)),
   missing_key: () => server.api("GET", "/v1/projects", undefined, ""),
   wrong_key: () => server.api("GET", "/v1/projects", undefined, `sk_${"a".repeat(43)}`),
+  not_signed_in: () => byCookie("GET", "/v1/projects", { cookie: dashboardCookie("a".repeat(43)) }),
+  sign_in_link_invalid: () =>
+    byCookie("POST", "/dashboard/session", { "sendoff-dashboard": "1" }, { token: "a".repeat(43) }),
+  cross_site_request: () => byCookie("POST", "/dashboard/session", {}, { token: "a" }),
   developer_key_needed: () => server.api("POST", "/v1/projects", { name: "second" }),
   route_not_found: () => server.api("GET", "/v1/nothing"),
   project_not_found: () => server.api("GET", "/v1/projects/00000000-0000-4000-8000-000000000000/agent"),
@@ -175,6 +198,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   overloaded: "needs commits that stand still: refusals-unavailable.test.ts",
   database_unavailable: "needs a database that does not answer: refusals-unavailable.test.ts",
   test_not_attempted: "needs a system without workers: outbox-resend.test.ts",
+  dashboard_not_built: "needs a server without the dashboard's files: dashboard.test.ts",
   draining: "needs a server that shuts down: refusals-unavailable.test.ts",
 };
 

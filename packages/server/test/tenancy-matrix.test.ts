@@ -26,6 +26,12 @@ const openRoutes = [
   "GET /recordings/{objectKey+}",
   "GET /inspect/{token}",
   "POST /inspect/{token}",
+  "GET /",
+  "GET /dashboard",
+  "GET /dashboard/",
+  "GET /dashboard/{file+}",
+  "POST /dashboard/session",
+  "DELETE /dashboard/session",
 ];
 
 let database: TestDatabase;

@@ -5,7 +5,11 @@ import type { Metrics } from "../metrics.ts";
 import { positionOfMoment, positionOfNow } from "./begin.ts";
 import { createHorizon } from "./horizon.ts";
 import { beginning, type FeedPosition } from "./position.ts";
-import { type FeedFilter, type FeedPage, type MintLink, readPage } from "./read.ts";
+import { type FeedFilter, type FeedItem, type FeedPage, type MintLink, readPage } from "./read.ts";
+import type { Streams } from "./streams.ts";
+
+/** The live streams of the feed. */
+export type FeedStreams = Streams<FeedFilter, FeedPosition, FeedItem>;
 
 /** Where a reader begins: with the oldest event, now, or with the first event of a moment. */
 type FeedStart = "oldest" | "now" | Date;

@@ -1,10 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
 import { Refusal } from "../refusal.ts";
-import type { Feed } from "./feed.ts";
-import type { FeedPosition } from "./position.ts";
-import type { FeedFilter, FeedItem } from "./read.ts";
+
+/** What a stream reads: a page of what comes behind a position. */
+export interface Source<Filter, Position, Item> {
+  read(
+    projectId: string,
+    filter: Filter,
+    after: Position,
+    limit: number,
+  ): Promise<{
+    readonly items: readonly Item[];
+    /** From where to go on. */
+    readonly next: Position;
+    /** Nothing more is there at this moment. */
+    readonly caughtUp: boolean;
+  }>;
+}
 
 /** Bounds of live streams. */
 export interface StreamLimits {
@@ -29,35 +41,36 @@ export const streamLimits: StreamLimits = {
 };
 
 /** What a stream writes to. Each promise resolves when the client has room for more. */
-export interface StreamSink {
-  event(item: FeedItem): Promise<unknown>;
+export interface StreamSink<Item> {
+  event(item: Item): Promise<unknown>;
   heartbeat(): Promise<unknown>;
   /** Cuts the connection: its client does not read. */
   cut(): void;
 }
 
 /** A stream that was let in. */
-export interface AdmittedStream {
+export interface AdmittedStream<Position, Item> {
   /** Writes events until the client has gone, the process ends, or the stream's time is over. Never throws. */
-  run(after: FeedPosition, sink: StreamSink): Promise<void>;
+  run(after: Position, sink: StreamSink<Item>): Promise<void>;
   /** The client has gone, or nothing is to be written after all. */
   leave(): void;
 }
 
 /** The live streams of this process. */
-export interface Streams {
+export interface Streams<Filter, Position, Item> {
   /** @throws Refusal too_many_streams, or draining. */
-  admit(projectId: string, filter: FeedFilter): AdmittedStream;
+  admit(projectId: string, filter: Filter): AdmittedStream<Position, Item>;
   /** Events may have been committed. A hint: every stream looks by itself as well. */
   wake(): void;
   /** Lets nobody in any more, ends all streams between two events, and waits for that. */
   drain(): Promise<void>;
 }
 
-export interface StreamsParts {
-  readonly feed: Feed;
+export interface StreamsParts<Filter, Position, Item> {
+  readonly feed: Source<Filter, Position, Item>;
   readonly log: Logger;
-  readonly metrics: Metrics;
+  /** Told how many are open, whenever that changes. */
+  readonly onCount: (open: number) => void;
   readonly limits: StreamLimits;
 }
 
@@ -72,7 +85,9 @@ const againMs = 1_000;
 /** A stream whose client does not read at the end is left to the closing of connections, after so many milliseconds. */
 const drainMaxMs = 1_000;
 
-export function createStreams(parts: StreamsParts): Streams {
+export function createStreams<Filter, Position, Item>(
+  parts: StreamsParts<Filter, Position, Item>,
+): Streams<Filter, Position, Item> {
   const running = new Set<Promise<void>>();
   const open = new Set<AbortController>();
   const counts = new Map<string, number>();
@@ -83,7 +98,7 @@ export function createStreams(parts: StreamsParts): Streams {
     const ofProject = (counts.get(projectId) ?? 0) + by;
     if (ofProject === 0) counts.delete(projectId);
     else counts.set(projectId, ofProject);
-    parts.metrics.feedStreams.set(open.size);
+    parts.onCount(open.size);
   };
 
   return {
@@ -132,7 +147,7 @@ function refuse(limits: StreamLimits, total: number, ofProject: number, draining
         ? `${limits.perProcess} streams are open in this process already, the most that there may be`
         : null;
   if (full === null) return;
-  throw new Refusal("too_many_streams", `${full}; close one, or read the feed by pages.`, {
+  throw new Refusal("too_many_streams", `${full}; close one, or read by pages.`, {
     headers: { "retry-after": "5" },
   });
 }
@@ -143,15 +158,19 @@ interface Wakes {
   readonly sleepers: Set<() => void>;
 }
 
-interface Following extends StreamsParts {
+interface Following<Filter, Position, Item> extends StreamsParts<Filter, Position, Item> {
   readonly projectId: string;
-  readonly filter: FeedFilter;
+  readonly filter: Filter;
   readonly wakes: Wakes;
   /** Nothing is to be written any more. */
   readonly over: AbortSignal;
 }
 
-async function follow(stream: Following, after: FeedPosition, sink: StreamSink): Promise<void> {
+async function follow<Filter, Position, Item>(
+  stream: Following<Filter, Position, Item>,
+  after: Position,
+  sink: StreamSink<Item>,
+): Promise<void> {
   const { feed, limits, over, wakes } = stream;
   const endMs = performance.now() + limits.lifeMs;
   let at = after;
@@ -179,7 +198,11 @@ async function follow(stream: Following, after: FeedPosition, sink: StreamSink):
 }
 
 /** Waits until the client has room again. One that does not read is cut: what it has not taken is not kept for it. */
-async function written(sink: StreamSink, limits: StreamLimits, writing: Promise<unknown>): Promise<void> {
+async function written(
+  sink: StreamSink<never>,
+  limits: StreamLimits,
+  writing: Promise<unknown>,
+): Promise<void> {
   const timer = setTimeout(() => sink.cut(), limits.unreadMaxMs);
   try {
     await writing;

@@ -103,16 +103,19 @@ export async function removeRequestsBefore(pool: pg.Pool, before: Date, limit: n
   return rowCount ?? 0;
 }
 
-interface RequestRow {
+/** A kept request. */
+export interface RequestRow {
   readonly id: number;
   readonly receivedAt: Date;
   readonly headers: string;
   readonly body: Buffer;
 }
 
-const columns = `request_id AS id, received_at AS "receivedAt", headers, body`;
+/** Columns of a {@link RequestRow}. */
+export const requestColumns = `request_id AS id, received_at AS "receivedAt", headers, body`;
 
-const view = (row: RequestRow): InspectedRequest => ({
+/** A kept request as it is answered. */
+export const viewRequest = (row: RequestRow): InspectedRequest => ({
   id: String(row.id),
   receivedAt: row.receivedAt.toISOString(),
   headers: JSON.parse(row.headers) as Record<string, string>,
@@ -127,11 +130,11 @@ export async function requestsAfter(
   limit: number,
 ): Promise<InspectedRequest[]> {
   const { rows } = await pool.query<RequestRow>(
-    `SELECT ${columns} FROM inspector_requests WHERE inspector_id = $1 AND request_id > $2
+    `SELECT ${requestColumns} FROM inspector_requests WHERE inspector_id = $1 AND request_id > $2
      ORDER BY request_id LIMIT $3`,
     [inspectorId, after, limit],
   );
-  return rows.map(view);
+  return rows.map(viewRequest);
 }
 
 /** The latest requests, newest first. */
@@ -141,8 +144,8 @@ export async function latestRequests(
   limit: number,
 ): Promise<InspectedRequest[]> {
   const { rows } = await pool.query<RequestRow>(
-    `SELECT ${columns} FROM inspector_requests WHERE inspector_id = $1 ORDER BY request_id DESC LIMIT $2`,
+    `SELECT ${requestColumns} FROM inspector_requests WHERE inspector_id = $1 ORDER BY request_id DESC LIMIT $2`,
     [inspectorId, limit],
   );
-  return rows.map(view);
+  return rows.map(viewRequest);
 }

@@ -1,54 +1,26 @@
-import type { WebhookLog, WebhookLogDetail, WebhookLogsQuery } from "@sendoff/contract";
+import type { WebhookLog, WebhookLogDetail } from "@sendoff/contract";
 import { withRecordingUrl } from "@sendoff/contract";
 import type pg from "pg";
-import { decodeCursor, encodeCursor } from "../database/cursor.ts";
-import { Filters } from "../database/filters.ts";
 
-interface LogRow extends Omit<WebhookLog, "id" | "attemptedAt"> {
+/** A row of `webhook_logs` as a list has it. */
+export interface LogRow extends Omit<WebhookLog, "id" | "attemptedAt"> {
   readonly id: number;
   readonly attemptedAt: Date;
 }
 
-const columns = `webhook_logs.log_id AS id, webhook_logs.project_id AS "projectId",
+/** Columns of a {@link LogRow}. */
+export const logRowColumns = `webhook_logs.log_id AS id, webhook_logs.project_id AS "projectId",
   webhook_logs.session_id AS "sessionId", webhook_logs.event, webhook_logs.webhook_id AS "webhookId",
   endpoint_id AS "endpointId", url, attempt, trigger, outcome, error_code AS "errorCode",
   failed_step AS "failedStep", response_status AS "responseStatus", duration_ms AS "durationMs",
   attempted_at AS "attemptedAt", settled_as AS "settledAs"`;
 
-const view = (row: LogRow): WebhookLog => ({
+/** A row as it is answered. */
+export const viewLog = (row: LogRow): WebhookLog => ({
   ...row,
   id: String(row.id),
   attemptedAt: row.attemptedAt.toISOString(),
 });
-
-/** A page of a project's attempts, newest first. */
-export async function listLogs(
-  pool: pg.Pool,
-  projectId: string,
-  query: WebhookLogsQuery,
-): Promise<{ logs: WebhookLog[]; nextCursor: string | null }> {
-  const before = query.cursor === undefined ? undefined : decodeCursor(query.cursor, [/^\d{1,18}$/])[0];
-  const filters = new Filters()
-    .add("project_id = ?", projectId)
-    .add("session_id = ?", query.sessionId)
-    .add("event = ANY (?)", query.event)
-    .add("endpoint_id = ?", query.endpointId)
-    .add("outcome = ANY (?)", query.outcome)
-    .add("attempted_at >= ?", query.from)
-    .add("attempted_at < ?", query.to)
-    .add("log_id < ?", before);
-  const limit = filters.parameter(query.limit + 1);
-  const { rows } = await pool.query<LogRow>(
-    `SELECT ${columns} FROM webhook_logs ${filters.where} ORDER BY log_id DESC LIMIT ${limit}`,
-    filters.values,
-  );
-  const page = rows.slice(0, query.limit);
-  const last = page.at(-1);
-  return {
-    logs: page.map(view),
-    nextCursor: rows.length > query.limit && last !== undefined ? encodeCursor([last.id]) : null,
-  };
-}
 
 /** An attempt but for its request's headers, which nobody keeps. */
 export type StoredLog = Omit<WebhookLogDetail, "requestHeaders">;
@@ -59,7 +31,7 @@ export async function readLog(pool: pg.Pool, projectId: string, logId: string): 
   const { rows } = await pool.query<
     LogRow & { payload: string | null; recordingUrl: string | null; responseBody: Buffer | null }
   >(
-    `SELECT ${columns}, coalesce(events.payload, test_events.payload) AS payload, recording_url AS "recordingUrl", response_body AS "responseBody"
+    `SELECT ${logRowColumns}, coalesce(events.payload, test_events.payload) AS payload, recording_url AS "recordingUrl", response_body AS "responseBody"
      FROM webhook_logs LEFT JOIN events ON events.event_id = webhook_logs.event_id
      LEFT JOIN test_events ON test_events.event_id = webhook_logs.event_id
      WHERE log_id = $1 AND webhook_logs.project_id = $2`,
@@ -72,7 +44,7 @@ export async function readLog(pool: pg.Pool, projectId: string, logId: string): 
     payload !== null && recordingUrl !== null ? withRecordingUrl(payload, recordingUrl) : payload;
   const { attemptedAt, durationMs } = log;
   return {
-    ...view(log),
+    ...viewLog(log),
     requestBody,
     requestBytes: requestBody === null ? null : Buffer.byteLength(requestBody),
     responseBody: responseBody === null ? null : responseBody.toString("utf8"),
@@ -95,8 +67,8 @@ export async function logOfSession(pool: pg.Pool, sessionKey: number): Promise<s
 /** Every attempt of a session, oldest first. */
 export async function logsOfSession(pool: pg.Pool, sessionKey: number): Promise<WebhookLog[]> {
   const { rows } = await pool.query<LogRow>(
-    `SELECT ${columns} FROM webhook_logs WHERE session_key = $1 ORDER BY log_id`,
+    `SELECT ${logRowColumns} FROM webhook_logs WHERE session_key = $1 ORDER BY log_id`,
     [sessionKey],
   );
-  return rows.map(view);
+  return rows.map(viewLog);
 }

@@ -71,3 +71,18 @@ function signAlong(secrets: readonly OldSecret[], now: Date, latest: Date): OldS
     `${oldSecretsMax} old secrets sign along already, until ${ends.join(" and ")}. Rotate after that, or end them now with {"overlap": "0s"}.`,
   );
 }
+
+/** The signing secrets in clear that a project's endpoints sign with now: of each the newest, and those that sign along. */
+export async function signingSecretsOf(pool: pg.Pool, sealer: Sealer, projectId: string): Promise<string[]> {
+  const { rows } = await pool.query<{ endpointId: string; sealed: string[] }>(
+    `SELECT endpoint_id AS "endpointId", array_prepend(secret_sealed, ARRAY(
+       SELECT old.sealed FROM unnest(old_secrets_sealed, old_secrets_until) AS old (sealed, until) WHERE until > now()
+     )) AS sealed
+     FROM endpoints WHERE project_id = $1 AND removed_at IS NULL`,
+    [projectId],
+  );
+  const opened = rows.map(({ endpointId, sealed }) =>
+    Promise.all(sealed.map((one) => sealer.open(secretSeal(endpointId), one))),
+  );
+  return (await Promise.all(opened)).flat();
+}

@@ -87,6 +87,8 @@ export function dashboardSessionRoutes(parts: DashboardSessionParts): Route[] {
   ];
 }
 
+const unauthenticated = { headers: { "www-authenticate": "Bearer" } };
+
 /** @throws Refusal wrong_key or sign_in_link_invalid. */
 async function begin(
   { keys, sessions }: DashboardSessionParts,
@@ -99,6 +101,7 @@ async function begin(
     throw new Refusal(
       "wrong_key",
       "This is not a key of this installation. Expected one that begins with dk_ or sk_; start.json has both.",
+      unauthenticated,
     );
   }
   const begun = await sessions.beginByLink(token ?? "", formerToken);
@@ -106,6 +109,7 @@ async function begin(
   throw new Refusal(
     "sign_in_link_invalid",
     "This sign-in link was used before, is older than an hour, or is not of this installation. Start the server again for a new one, or sign in with a key.",
+    unauthenticated,
   );
 }
 

@@ -1,15 +1,12 @@
-import type { HttpBindings } from "@hono/node-server";
 import { FeedEvent, FeedQuery } from "@sendoff/contract";
-import type { Context } from "hono";
-import { type SSEStreamingApi, streamSSE } from "hono/streaming";
-import type { Feed } from "../../feed/feed.ts";
+import type { Feed, FeedStreams } from "../../feed/feed.ts";
 import { cursorOf, type FeedPosition, positionOf } from "../../feed/position.ts";
 import type { FeedFilter } from "../../feed/read.ts";
-import type { AdmittedStream, StreamSink, Streams } from "../../feed/streams.ts";
 import { stringify } from "../../json-text.ts";
 import { type Route, route } from "../route.ts";
+import { asksForStream, streamResponse } from "../sse.ts";
 
-export function eventRoutes(feed: Feed, streams: Streams): Route[] {
+export function eventRoutes(feed: Feed, streams: FeedStreams): Route[] {
   return [
     route({
       method: "GET",
@@ -34,7 +31,7 @@ export function eventRoutes(feed: Feed, streams: Streams): Route[] {
       errors: ["too_many_streams"],
       async handle({ path: { projectId = "" }, query, context }) {
         const filter: FeedFilter = { events: query.event ?? null, sessionId: query.sessionId ?? null };
-        const live = context.req.header("accept")?.includes("text/event-stream") ?? false;
+        const live = asksForStream(context);
         // A client that reconnects says where it was; the address is still that of its first call.
         const cursor = (live ? context.req.header("last-event-id") : undefined) ?? query.cursor;
         const begin = (): Promise<FeedPosition> => feed.begin(projectId, query.from ?? "oldest");
@@ -55,7 +52,11 @@ export function eventRoutes(feed: Feed, streams: Streams): Route[] {
           stream.leave();
           throw error;
         }
-        return streamResponse(context as Context<{ Bindings: HttpBindings }>, stream, after);
+        return streamResponse(context, stream, after, (item) => ({
+          id: item.id,
+          event: item.event,
+          data: stringify(item),
+        }));
       },
     }),
   ];
@@ -65,30 +66,3 @@ const pageResponse = (page: object): Response =>
   new Response(stringify(page), {
     headers: { "content-type": "application/json", "cache-control": "no-store" },
   });
-
-function streamResponse(
-  context: Context<{ Bindings: HttpBindings }>,
-  stream: AdmittedStream,
-  after: FeedPosition,
-): Response {
-  const { outgoing } = context.env;
-  // Gone before the answer began: nobody will tell of it any more.
-  if (outgoing.destroyed) stream.leave();
-  outgoing.once("close", () => stream.leave());
-  const response = streamSSE(context, (api) =>
-    stream.run(
-      after,
-      sinkOf(api, () => outgoing.destroy()),
-    ),
-  );
-  response.headers.set("cache-control", "no-store");
-  // A proxy that collects an answer before it passes it on would hold every event back.
-  response.headers.set("x-accel-buffering", "no");
-  return response;
-}
-
-const sinkOf = (api: SSEStreamingApi, cut: () => void): StreamSink => ({
-  event: (item) => api.writeSSE({ id: item.id, event: item.event, data: stringify(item) }),
-  heartbeat: () => api.write(": heartbeat\n\n"),
-  cut,
-});

@@ -1,24 +1,54 @@
 import { RawPart, Resend, WebhookLog, WebhookLogDetail, WebhookLogsQuery } from "@sendoff/contract";
 import type pg from "pg";
-import { listLogs, readLog } from "../../logbook/read.ts";
+import type { LogTails } from "../../feed/tails.ts";
+import { stringify } from "../../json-text.ts";
+import { listLogs } from "../../logbook/list.ts";
+import { readLog } from "../../logbook/read.ts";
+import { tailAt, tailNow } from "../../logbook/tail.ts";
 import { resend } from "../../outbox/resend.ts";
 import { Refusal } from "../../refusal.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { logDetail } from "../log-detail.ts";
 import { type Route, route } from "../route.ts";
+import { asksForStream, streamResponse } from "../sse.ts";
 import { validate } from "../validate.ts";
 
-export function webhookLogRoutes(pool: pg.Pool, sealer: Sealer): Route[] {
+export function webhookLogRoutes(pool: pg.Pool, sealer: Sealer, tails: LogTails): Route[] {
   const all = "/v1/projects/{projectId}/webhook-logs";
   return [
     route({
       method: "GET",
       path: all,
       access: "project",
-      summary: "Lists attempts, newest first, filtered by session, event, endpoint, outcome and time.",
+      summary:
+        "Lists attempts, newest first, filtered by session, event, endpoint, outcome and time; or live with Accept: text/event-stream.",
       query: WebhookLogsQuery,
-      answers: [{ status: 200, when: "A page of attempts.", data: WebhookLog, list: true }],
-      async handle({ path: { projectId = "" }, query }) {
+      answers: [
+        { status: 200, when: "A page of attempts.", data: WebhookLog, list: true },
+        {
+          status: 200,
+          when: "With Accept: text/event-stream: each row as it is written, event is attempt, data the row as in a page.",
+          mediaType: "text/event-stream",
+        },
+      ],
+      errors: ["too_many_streams"],
+      async handle({ path: { projectId = "" }, query, context }) {
+        if (asksForStream(context)) {
+          const { event, outcome, endpointId, sessionId } = query;
+          const stream = tails.admit(projectId, { event, outcome, endpointId, sessionId });
+          try {
+            const from = context.req.header("last-event-id");
+            const after = from === undefined ? await tailNow(pool) : tailAt(from);
+            return streamResponse(context, stream, after, ({ cursor, log }) => ({
+              id: cursor,
+              event: "attempt",
+              data: stringify(log),
+            }));
+          } catch (error) {
+            stream.leave();
+            throw error;
+          }
+        }
         const { logs, nextCursor } = await listLogs(pool, projectId, query);
         return { status: 200, data: logs, nextCursor };
       },
