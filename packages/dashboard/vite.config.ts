@@ -15,5 +15,9 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2023",
   },
-  server: { proxy: Object.fromEntries(["/v1", "/project", "/recordings", "/dashboard/session"].map((path) => [path, api])) },
+  server: {
+    proxy: Object.fromEntries(
+      ["/v1", "/project", "/recordings", "/dashboard/session"].map((path) => [path, api]),
+    ),
+  },
 });

@@ -5,7 +5,8 @@ const oneDigit = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 export const count = (value: number): string => whole.format(value);
-export const short = (value: number): string => (value < 10_000 ? oneDigit.format(value) : compact.format(value));
+export const short = (value: number): string =>
+  value < 10_000 ? oneDigit.format(value) : compact.format(value);
 export const percent = (share: number): string =>
   // Not everything went well: it is never rounded up to 100.
   share < 1 && share > 0.9995 ? "99.9 %" : `${oneDigit.format(share * 100)} %`;
@@ -23,6 +24,19 @@ export function length(ms: number): string {
   const hours = Math.round(minutes / 60);
   return parts([Math.floor(hours / 24), "d"], [hours % 24, "h"]);
 }
+
+/** Time since a beginning, fine enough to tell neighbours apart: "+20 ms", "+5.31 s", "+4:59.90", "+1:05:00". */
+export function offset(ms: number): string {
+  if (ms < 1_000) return `+${whole.format(ms)} ms`;
+  if (ms < 60_000) return `+${(ms / 1_000).toFixed(2)} s`;
+  const seconds = ms / 1_000;
+  const [hours, minutes] = [Math.floor(seconds / 3_600), Math.floor((seconds % 3_600) / 60)];
+  const rest = (seconds % 60).toFixed(hours > 0 ? 0 : 2).padStart(hours > 0 ? 2 : 5, "0");
+  return hours > 0 ? `+${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `+${minutes}:${rest}`;
+}
+
+/** Seconds of a call, which has no finer parts. */
+export const callLength = (seconds: number): string => (seconds === 0 ? "0 s" : length(seconds * 1_000));
 
 const parts = (...units: [number, string][]): string =>
   units

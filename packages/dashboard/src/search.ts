@@ -1,7 +1,8 @@
 /** The query of a page's address: plain names and texts, as people write and share them. */
 export type Search = Readonly<Record<string, string | undefined>>;
 
-export const parseSearch = (text: string): Record<string, string> => Object.fromEntries(new URLSearchParams(text));
+export const parseSearch = (text: string): Record<string, string> =>
+  Object.fromEntries(new URLSearchParams(text));
 
 export function stringifySearch(search: Record<string, unknown>): string {
   const parameters = new URLSearchParams();

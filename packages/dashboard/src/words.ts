@@ -83,13 +83,18 @@ export const deliveryWords: Record<DeliveryState, StateWords> = {
   pending: { label: "Waiting", tone: "warn", meaning: "It waits for an attempt." },
   in_flight: { label: "Under way", tone: "accent", meaning: "An attempt is being made." },
   delivered: { label: "Delivered", tone: "ok", meaning: "An attempt was answered 2xx." },
-  rejected: { label: "Rejected", tone: "bad", meaning: "The answer was not 2xx, and it is not attempted again." },
+  rejected: {
+    label: "Rejected",
+    tone: "bad",
+    meaning: "The answer was not 2xx, and it is not attempted again.",
+  },
   failed: { label: "Failed", tone: "bad", meaning: "No answer came, and it is not attempted again." },
   exhausted: { label: "Exhausted", tone: "bad", meaning: "The last of its retries failed." },
   unknown: {
     label: "Unknown",
     tone: "odd",
-    meaning: "The process died during the attempt, and the event is not sent twice. Resend it if it is missing.",
+    meaning:
+      "The process died during the attempt, and the event is not sent twice. Resend it if it is missing.",
   },
   cancelled: { label: "Cancelled", tone: "calm", meaning: "The webhook was removed or the session erased." },
 };

@@ -37,7 +37,8 @@ export const queryClient: QueryClient = new QueryClient({
     queries: {
       staleTime: 2_000,
       // What the server has understood and refused, it refuses again.
-      retry: (times, error) => times < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
+      retry: (times, error) =>
+        times < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
     },
   },
 });

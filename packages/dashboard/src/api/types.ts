@@ -34,6 +34,7 @@ export type {
   WebhookLog,
   WebhookLogDetail,
 } from "@sendoff/contract";
+
 import type { SessionDetail, Timeline } from "@sendoff/contract";
 
 export type TimelineReport = Timeline["reports"][number];

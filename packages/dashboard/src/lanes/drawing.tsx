@@ -29,9 +29,12 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
       tabIndex={0}
       role="region"
       aria-label="Lanes: what happened, from left to right"
-      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:8.4rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
+      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:8.9rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
     >
-      <div className="relative" style={{ minWidth: `calc(var(--gutter) + ${axis.stretches * stretchPx + 150}px)` }}>
+      <div
+        className="relative"
+        style={{ minWidth: `calc(var(--gutter) + ${axis.stretches * stretchPx + 150}px)` }}
+      >
         <Ground lanes={lanes} track={track} width={width} />
         <div className="h-12" />
         <Lane title="Reports" note="what the runtime said">
@@ -61,7 +64,7 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
             <Row label={<span className="text-ink-3">None yet</span>} />
           )}
         </Lane>
-        {lanes.endpoints.map((lane) => (
+        {[...lanes.endpoints].sort(agentFirst(endpoints)).map((lane) => (
           <Lane key={lane.endpointId} title={kindOf(lane, endpoints)} note={lane.url} foreign>
             {lane.owed.map((owed) => (
               <OwedRow key={owed.event} owed={owed} lanes={lanes} width={width} onAttempt={onAttempt} />
@@ -72,6 +75,15 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
     </div>
   );
 }
+
+/** The agent's webhook is what people look for first. */
+const agentFirst =
+  (endpoints: readonly Endpoint[]) =>
+  (one: EndpointLane, other: EndpointLane): number => {
+    const rank = ({ endpointId }: EndpointLane) =>
+      endpoints.some((endpoint) => endpoint.endpointId === endpointId && endpoint.kind === "agent") ? 0 : 1;
+    return rank(one) - rank(other);
+  };
 
 function kindOf({ endpointId }: EndpointLane, endpoints: readonly Endpoint[]): string {
   const endpoint = endpoints.find((one) => one.endpointId === endpointId);
@@ -89,10 +101,16 @@ interface LaneProps {
 
 function Lane({ title, note, foreign = false, children }: LaneProps): ReactNode {
   return (
-    <section aria-label={foreign ? `${title}, ${note}` : title} className="relative border-t border-line pt-1.5 pb-1.5">
+    <section
+      aria-label={foreign ? `${title}, ${note}` : title}
+      className="relative border-t border-line pt-1.5 pb-1.5"
+    >
       <h3 className="sticky left-0 flex w-[min(100%,calc(100vw-3rem))] items-baseline gap-2 px-3 pb-0.5 sm:px-4">
         <span className="shrink-0 bg-surface pr-1 text-[12.5px] font-semibold">{title}</span>
-        <span title={note} className={`min-w-0 truncate bg-surface px-1 text-xs text-ink-3 ${foreign ? "foreign font-mono text-[11.5px]" : ""}`}>
+        <span
+          title={note}
+          className={`min-w-0 truncate bg-surface px-1 text-xs text-ink-3 ${foreign ? "foreign font-mono text-[11.5px]" : ""}`}
+        >
           {note}
         </span>
       </h3>
@@ -101,7 +119,13 @@ function Lane({ title, note, foreign = false, children }: LaneProps): ReactNode 
   );
 }
 
-function EventRow({ event: { event, deliveries, unsentReason, emittedAt }, at }: { event: TimelineEvent; at: number }): ReactNode {
+function EventRow({
+  event: { event, deliveries, unsentReason, emittedAt },
+  at,
+}: {
+  event: TimelineEvent;
+  at: number;
+}): ReactNode {
   const { color } = eventWords[event];
   return (
     <Row label={<EventLabel event={event} />}>
@@ -138,7 +162,9 @@ function MissingRow({ missing: { event, reason, expectedBy } }: { missing: Timel
 
 function EventLabel({ event, muted = false }: { event: EventName; muted?: boolean }): ReactNode {
   return (
-    <span className={`flex items-center gap-1.5 font-mono text-[11.5px] sm:text-xs ${muted ? "text-ink-3" : ""}`}>
+    <span
+      className={`flex items-center gap-1.5 font-mono text-[11px] sm:text-xs ${muted ? "text-ink-3" : ""}`}
+    >
       <EventDot event={event} hollow={muted} />
       {event}
     </span>
@@ -146,11 +172,22 @@ function EventLabel({ event, muted = false }: { event: EventName; muted?: boolea
 }
 
 /** Behind the lanes: breaks, the beginnings of bursts, and a line down from each event. */
-function Ground({ lanes, track, width }: { lanes: Lanes; track: RefObject<HTMLDivElement | null>; width: number }): ReactNode {
+function Ground({
+  lanes,
+  track,
+  width,
+}: {
+  lanes: Lanes;
+  track: RefObject<HTMLDivElement | null>;
+  width: number;
+}): ReactNode {
   const { axis, now } = lanes;
   const stops = labelled(axis.stops, width === 0 ? 1 : labelPx / width);
   return (
-    <div className="pointer-events-none absolute inset-y-0 right-(--ending) left-(--gutter)" aria-hidden="true">
+    <div
+      className="pointer-events-none absolute inset-y-0 right-(--ending) left-(--gutter)"
+      aria-hidden="true"
+    >
       <div ref={track} className="relative h-full">
         {axis.breaks.map(({ from, to, lengthMs }) => (
           <div
@@ -179,7 +216,10 @@ function Ground({ lanes, track, width }: { lanes: Lanes; track: RefObject<HTMLDi
           <div
             key={event}
             className="absolute top-12 bottom-0 w-0 border-l border-dashed opacity-45"
-            style={{ left: `${axis.at(new Date(emittedAt).getTime()) * 100}%`, borderColor: eventWords[event].color }}
+            style={{
+              left: `${axis.at(new Date(emittedAt).getTime()) * 100}%`,
+              borderColor: eventWords[event].color,
+            }}
           />
         ))}
       </div>

@@ -42,7 +42,7 @@ export function OwedRow({ owed, lanes: { axis, now }, width, onAttempt }: OwedRo
   return (
     <Row
       label={
-        <span className="flex items-center gap-1.5 font-mono text-[11.5px] sm:text-xs">
+        <span className="flex items-center gap-1.5 font-mono text-[11px] sm:text-xs">
           <EventDot event={event} />
           {event}
         </span>
@@ -60,7 +60,13 @@ export function OwedRow({ owed, lanes: { axis, now }, width, onAttempt }: OwedRo
         />
       ))}
       {spans.map((span) => (
-        <AttemptBar key={span.log.id} span={span} from={axis.at(span.from)} to={axis.at(span.to)} onAttempt={onAttempt} />
+        <AttemptBar
+          key={span.log.id}
+          span={span}
+          from={axis.at(span.from)}
+          to={axis.at(span.to)}
+          onAttempt={onAttempt}
+        />
       ))}
       {goesOn && (
         <span
@@ -71,18 +77,29 @@ export function OwedRow({ owed, lanes: { axis, now }, width, onAttempt }: OwedRo
       {underWaySince !== null && now !== null && (
         <span
           className="striped absolute top-1/2 h-3.5 -translate-y-1/2 rounded-[4px] bg-accent-fill"
-          style={{ left: `${axis.at(underWaySince) * 100}%`, width: `${(1 - axis.at(underWaySince)) * 100}%` }}
+          style={{
+            left: `${axis.at(underWaySince) * 100}%`,
+            width: `${(1 - axis.at(underWaySince)) * 100}%`,
+          }}
         />
       )}
       {goesOn ? (
         <Beside at={1} right>
-          {underWaySince !== null ? "under way" : dueAt !== null && dueAt > now ? `next at ${moment(new Date(dueAt))}` : "waits for its turn"}
+          {underWaySince !== null
+            ? "under way"
+            : dueAt !== null && dueAt > now
+              ? `next at ${moment(new Date(dueAt))}`
+              : "waits for its turn"}
         </Beside>
       ) : (
         last !== undefined && (
           <Beside at={end} right title={outcomeWords[last.log.outcome].meaning}>
-            <span className={`font-medium ${inks[outcomeWords[last.log.outcome].tone]}`}>{saysShort(last)}</span>
-            {last.log.durationMs !== null && <span className="text-ink-3"> {length(last.log.durationMs)}</span>}
+            <span className={`font-medium ${inks[outcomeWords[last.log.outcome].tone]}`}>
+              {saysShort(last)}
+            </span>
+            {last.log.durationMs !== null && (
+              <span className="text-ink-3"> {length(last.log.durationMs)}</span>
+            )}
           </Beside>
         )
       )}

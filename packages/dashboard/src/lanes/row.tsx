@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 export function Row({ label, children }: { label: ReactNode; children?: ReactNode }): ReactNode {
   return (
     <div className="grid h-7 grid-cols-[var(--gutter)_minmax(0,1fr)] items-center">
-      <div className="sticky left-0 z-10 mr-2 flex h-full items-center truncate bg-surface/90 pl-3 text-[12.5px] text-ink-2 sm:pl-4">
+      <div className="sticky left-0 z-10 mr-2 flex h-full items-center truncate bg-surface/90 pl-3 text-xs text-ink-2 sm:pl-4 sm:text-[12.5px]">
         <span className="truncate">{label}</span>
       </div>
       <div className="relative mr-(--ending) h-full">{children}</div>

@@ -11,9 +11,9 @@ import { CopyButton } from "../ui/copy.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { Empty, ErrorNotice, Loading } from "../ui/notice.tsx";
 import { eventNames, eventWords } from "../words.ts";
-import { HeaderList } from "./logs/attempt-sheet.tsx";
 import { Snippet } from "./inspector/snippet.tsx";
 import { useArrivals } from "./inspector/use-arrivals.ts";
+import { HeaderList } from "./logs/attempt-sheet.tsx";
 
 const signatures = {
   valid: { tone: "ok", label: "Signature valid" },
@@ -61,20 +61,31 @@ export default function InspectorPage(): ReactNode {
             }
           >
             {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-            <div tabIndex={0} role="region" aria-label="Requests" className="max-h-64 overflow-y-auto lg:max-h-[calc(100dvh-12rem)]">
+            <div
+              tabIndex={0}
+              role="region"
+              aria-label="Requests"
+              className="max-h-64 overflow-y-auto lg:max-h-[calc(100dvh-12rem)]"
+            >
               <ul>
                 {rows.map((row) => (
                   <RequestItem
                     key={row.id}
                     row={row}
                     chosen={row.id === chosen.id}
-                    onChoose={() => void navigate({ search: { request: row.id }, replace: true, resetScroll: false })}
+                    onChoose={() =>
+                      void navigate({ search: { request: row.id }, replace: true, resetScroll: false })
+                    }
                   />
                 ))}
               </ul>
               {list.hasNextPage && (
                 <div className="p-2 text-center">
-                  <Button small busy={list.isFetchingNextPage && "Loading more ..."} onClick={() => void list.fetchNextPage()}>
+                  <Button
+                    small
+                    busy={list.isFetchingNextPage && "Loading more ..."}
+                    onClick={() => void list.fetchNextPage()}
+                  >
                     Show more
                   </Button>
                 </div>
@@ -86,9 +97,13 @@ export default function InspectorPage(): ReactNode {
               flush
               title={event === null ? "Request" : <EventTag event={event} />}
               note={<Moment at={chosen.receivedAt} />}
-              actions={<Badge tone={signatures[chosen.signature].tone}>{signatures[chosen.signature].label}</Badge>}
+              actions={
+                <Badge tone={signatures[chosen.signature].tone}>{signatures[chosen.signature].label}</Badge>
+              }
             >
-              <HeaderList headers={Object.entries(chosen.headers).map(([name, value]) => ({ name, value }))} />
+              <HeaderList
+                headers={Object.entries(chosen.headers).map(([name, value]) => ({ name, value }))}
+              />
               <Body key={chosen.id} text={chosen.body} what="Body of the request" none="It had no body." />
             </Card>
             <Snippet event={event} />
@@ -122,7 +137,11 @@ function RequestItem({ row, chosen, onChoose }: RequestItemProps): ReactNode {
           <Moment at={row.receivedAt} className="text-[12.5px] text-ink-3" />
         </span>
         <span className="mt-0.5 flex items-center gap-2 text-[12.5px]">
-          <span className={row.signature === "valid" ? "text-ok" : row.signature === "invalid" ? "text-bad" : "text-ink-3"}>
+          <span
+            className={
+              row.signature === "valid" ? "text-ok" : row.signature === "invalid" ? "text-bad" : "text-ink-3"
+            }
+          >
             {signatures[row.signature].label}
           </span>
           <span className="foreign min-w-0 flex-1 truncate text-right font-mono text-xs text-ink-3">
@@ -156,7 +175,10 @@ function Nothing({ projectId }: { projectId: string }): ReactNode {
         </Link>
       }
     >
-      <p>The first project's webhook leads here until you set your own. Send a test event in Settings, or let the simulator play sessions:</p>
+      <p>
+        The first project's webhook leads here until you set your own. Send a test event in Settings, or let
+        the simulator play sessions:
+      </p>
       <p className="mt-3 inline-flex items-center gap-1 rounded-md border border-line bg-sunken py-1 pr-1 pl-3 font-mono text-[13px] text-ink">
         {command}
         <CopyButton text={command} what="the command" />

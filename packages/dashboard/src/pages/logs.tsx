@@ -89,7 +89,11 @@ function Attempts({ projectId }: { projectId: string }): ReactNode {
           label="Outcome"
           values={listed(outcome, outcomes)}
           onChange={(values) => set("outcome", values.join(","))}
-          options={outcomes.map((value) => ({ value, label: outcomeWords[value].label, note: outcomeWords[value].meaning }))}
+          options={outcomes.map((value) => ({
+            value,
+            label: outcomeWords[value].label,
+            note: outcomeWords[value].meaning,
+          }))}
         />
         <Choices
           label="Event"
@@ -164,7 +168,10 @@ function Attempts({ projectId }: { projectId: string }): ReactNode {
           list.error === null && <Loading what="the attempts" />
         ) : rows.length === 0 ? (
           filtered ? (
-            <Empty title="No attempt fits these filters" action={<Button onClick={clear}>Clear the filters</Button>}>
+            <Empty
+              title="No attempt fits these filters"
+              action={<Button onClick={clear}>Clear the filters</Button>}
+            >
               Try a longer time, or fewer filters.
             </Empty>
           ) : (
@@ -193,13 +200,26 @@ function Attempts({ projectId }: { projectId: string }): ReactNode {
             onResent={() => void client.invalidateQueries({ queryKey: ["logs", projectId] })}
           />
         )}
-        {resending && <ResendAll projectId={projectId} filters={filters} filtered={filtered} onClose={() => setResending(false)} />}
+        {resending && (
+          <ResendAll
+            projectId={projectId}
+            filters={filters}
+            filtered={filtered}
+            onClose={() => setResending(false)}
+          />
+        )}
       </Suspense>
     </>
   );
 }
 
-function SessionFilter({ value, onChange }: { value: string; onChange: (value: string | undefined) => void }): ReactNode {
+function SessionFilter({
+  value,
+  onChange,
+}: {
+  value: string;
+  onChange: (value: string | undefined) => void;
+}): ReactNode {
   const [written, setWritten] = useState(value);
   return (
     <form
@@ -228,7 +248,11 @@ const columns = (open: (id: string) => void): Column<WebhookLog>[] => [
     className: "w-full sm:w-[24%]",
     cell: (log) => (
       <>
-        <button type="button" className="max-w-full truncate rounded text-left hover:underline" onClick={() => open(log.id)}>
+        <button
+          type="button"
+          className="max-w-full truncate rounded text-left hover:underline"
+          onClick={() => open(log.id)}
+        >
           <EventTag event={log.event} />
         </button>
         <span className="mt-0.5 flex items-center gap-2 text-[12.5px] text-ink-3 sm:hidden">
@@ -247,7 +271,9 @@ const columns = (open: (id: string) => void): Column<WebhookLog>[] => [
   {
     name: "Session",
     className: "max-md:hidden md:w-[20%]",
-    cell: ({ sessionId }) => <span className="foreign block truncate font-mono text-xs text-ink-2">{sessionId}</span>,
+    cell: ({ sessionId }) => (
+      <span className="foreign block truncate font-mono text-xs text-ink-2">{sessionId}</span>
+    ),
   },
   {
     name: "Endpoint",
@@ -271,7 +297,11 @@ const columns = (open: (id: string) => void): Column<WebhookLog>[] => [
   {
     name: "Took",
     className: "max-sm:hidden text-right sm:w-[9%]",
-    cell: ({ durationMs }) => <span className="numbers whitespace-nowrap text-ink-2">{durationMs === null ? "" : length(durationMs)}</span>,
+    cell: ({ durationMs }) => (
+      <span className="numbers whitespace-nowrap text-ink-2">
+        {durationMs === null ? "" : length(durationMs)}
+      </span>
+    ),
   },
   {
     name: "Time",
@@ -285,8 +315,8 @@ function NoAttempts(): ReactNode {
   return (
     <Empty title="No attempt yet">
       <p>
-        An attempt is made when a session has an event that a webhook subscribes to. Set up a webhook in Settings, then report
-        a session or let the simulator play some:
+        An attempt is made when a session has an event that a webhook subscribes to. Set up a webhook in
+        Settings, then report a session or let the simulator play some:
       </p>
       <p className="mt-3 inline-flex items-center gap-1 rounded-md border border-line bg-sunken py-1 pr-1 pl-3 font-mono text-[13px] text-ink">
         {command}

@@ -72,9 +72,11 @@ export default function OverviewPage(): ReactNode {
           <ErrorNotice error={overview.error} retry={() => void overview.refetch()} />
         </div>
       )}
-      {overview.data === undefined
-        ? overview.error === null && <Loading what="the numbers" />
-        : <Numbers projectId={projectId} overview={overview.data} />}
+      {overview.data === undefined ? (
+        overview.error === null && <Loading what="the numbers" />
+      ) : (
+        <Numbers projectId={projectId} overview={overview.data} />
+      )}
     </>
   );
 }
@@ -83,14 +85,22 @@ function Numbers({ projectId, overview }: { projectId: string; overview: Overvie
   const { totals, queue, buckets, bucketSeconds } = overview;
   const minutes = bucketSeconds / 60;
   const times = buckets.map(({ at }) => new Date(at).getTime() / 1_000);
-  const perMinute = (of: (bucket: Overview["buckets"][number]) => number) => buckets.map((bucket) => of(bucket) / minutes);
-  if (totals.reports === 0 && totals.attempts === 0 && queue.pending === 0) return <Nothing projectId={projectId} />;
+  const perMinute = (of: (bucket: Overview["buckets"][number]) => number) =>
+    buckets.map((bucket) => of(bucket) / minutes);
+  if (totals.reports === 0 && totals.attempts === 0 && queue.pending === 0)
+    return <Nothing projectId={projectId} />;
   const owedBad = totals.failed + totals.unknown;
   return (
     <div className="space-y-5">
       <Tiles>
-        <Tile name="Success rate" value={totals.successRate === null ? "none" : percent(totals.successRate)} tone={totals.successRate !== null && totals.successRate < 0.95 ? "bad" : undefined}>
-          {totals.successRate === null ? "nothing settled" : `${short(totals.delivered)} ok, ${short(owedBad)} not`}
+        <Tile
+          name="Success rate"
+          value={totals.successRate === null ? "none" : percent(totals.successRate)}
+          tone={totals.successRate !== null && totals.successRate < 0.95 ? "bad" : undefined}
+        >
+          {totals.successRate === null
+            ? "nothing settled"
+            : `${short(totals.delivered)} ok, ${short(owedBad)} not`}
         </Tile>
         <Tile name="Reports" value={short(totals.reports)}>
           {totals.late === 0 ? "none late" : `${count(totals.late)} late`}
@@ -99,13 +109,20 @@ function Numbers({ projectId, overview }: { projectId: string; overview: Overvie
           {totals.unsent === 0 ? "all had an endpoint" : `${count(totals.unsent)} went nowhere`}
         </Tile>
         <Tile name="Attempts" value={short(totals.attempts)}>
-          {minutes > 0 && `${short(totals.attempts / Math.max(1, (buckets.length * bucketSeconds) / 60))} per minute`}
+          {minutes > 0 &&
+            `${short(totals.attempts / Math.max(1, (buckets.length * bucketSeconds) / 60))} per minute`}
         </Tile>
         <Tile name="Latency p50" value={totals.p50Ms === null ? "none" : length(totals.p50Ms)}>
           {totals.p95Ms === null ? "" : `p95 ${length(totals.p95Ms)}`}
         </Tile>
-        <Tile name="Queue age" value={length(queue.ageSeconds * 1_000)} tone={queue.ageSeconds > 30 ? "warn" : undefined}>
-          {queue.pending === 0 ? "nothing waits" : `${count(queue.pending)}${queue.pending >= 10_000 ? " or more" : ""} wait`}
+        <Tile
+          name="Queue age"
+          value={length(queue.ageSeconds * 1_000)}
+          tone={queue.ageSeconds > 30 ? "warn" : undefined}
+        >
+          {queue.pending === 0
+            ? "nothing waits"
+            : `${count(queue.pending)}${queue.pending >= 10_000 ? " or more" : ""} wait`}
         </Tile>
       </Tiles>
       {totals.unknown > 0 && (
@@ -122,15 +139,20 @@ function Numbers({ projectId, overview }: { projectId: string; overview: Overvie
             </Link>
           }
         >
-          {count(totals.unknown)} {totals.unknown === 1 ? "delivery is" : "deliveries are"} unknown: the process died during the
-          attempt, and nobody can know whether the endpoint got it.
+          {count(totals.unknown)} {totals.unknown === 1 ? "delivery is" : "deliveries are"} unknown: the
+          process died during the attempt, and nobody can know whether the endpoint got it.
         </Notice>
       )}
       {totals.unsent > 0 && (
         <Notice
           tone="calm"
           action={
-            <Link to="/p/$projectId/logs" params={{ projectId }} search={{ view: "unsent" }} className={buttonClass("plain", true)}>
+            <Link
+              to="/p/$projectId/logs"
+              params={{ projectId }}
+              search={{ view: "unsent" }}
+              className={buttonClass("plain", true)}
+            >
               See why
             </Link>
           }
@@ -201,8 +223,14 @@ function AfterHangUp({ overview: { afterHangUp } }: { overview: Overview }): Rea
               <th scope="row" className="px-4 py-2.5 font-normal">
                 <EventTag event={event} />
                 <span className="relative mt-1.5 block h-1.5 rounded-full bg-sunken" aria-hidden="true">
-                  <span className="absolute inset-y-0 left-0 rounded-full bg-accent-fill/30" style={{ width: share(p95Ms) }} />
-                  <span className="absolute inset-y-0 left-0 rounded-full bg-accent-fill" style={{ width: share(p50Ms) }} />
+                  <span
+                    className="absolute inset-y-0 left-0 rounded-full bg-accent-fill/30"
+                    style={{ width: share(p95Ms) }}
+                  />
+                  <span
+                    className="absolute inset-y-0 left-0 rounded-full bg-accent-fill"
+                    style={{ width: share(p50Ms) }}
+                  />
                 </span>
               </th>
               <td className="numbers w-24 px-2 text-right">{p50Ms === null ? "" : length(p50Ms)}</td>
@@ -234,7 +262,10 @@ function Nothing({ projectId }: { projectId: string }): ReactNode {
           </Link>
         }
       >
-        <p>Numbers appear with the first report of a session. To see some at once, let the simulator play sessions:</p>
+        <p>
+          Numbers appear with the first report of a session. To see some at once, let the simulator play
+          sessions:
+        </p>
         <p className="mt-3 inline-flex items-center gap-1 rounded-md border border-line bg-sunken py-1 pr-1 pl-3 font-mono text-[13px] text-ink">
           {command}
           <CopyButton text={command} what="the command" />

@@ -3,7 +3,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { endpointsQuery, sessionQuery } from "../api/queries.ts";
 import type { SessionDetail } from "../api/types.ts";
-import { count, length } from "../format.ts";
+import { callLength, count } from "../format.ts";
 import { LanesDrawing } from "../lanes/drawing.tsx";
 import { lanesOf } from "../lanes/lanes.ts";
 import { Badge } from "../ui/badge.tsx";
@@ -57,7 +57,8 @@ function SessionOf({ projectId, session, readAt }: SessionOfProps): ReactNode {
   const endpoints = useQuery(endpointsQuery(projectId));
   const client = useQueryClient();
   const lanes = useMemo(() => lanesOf(session, readAt), [session, readAt]);
-  const show = (id: string | undefined) => void navigate({ search: { log: id }, replace: true, resetScroll: false });
+  const show = (id: string | undefined) =>
+    void navigate({ search: { log: id }, replace: true, resetScroll: false });
   const again = () => void client.invalidateQueries({ queryKey: ["session", projectId, session.sessionId] });
   const { sessionId, erasedAt } = session;
   return (
@@ -70,7 +71,9 @@ function SessionOf({ projectId, session, readAt }: SessionOfProps): ReactNode {
             <CopyButton text={sessionId} what="the session's id" />
           </span>
         }
-        actions={erasedAt === null && <EraseButton projectId={projectId} sessionId={sessionId} onErased={again} />}
+        actions={
+          erasedAt === null && <EraseButton projectId={projectId} sessionId={sessionId} onErased={again} />
+        }
       />
       <Facts session={session} />
       {erasedAt !== null && (
@@ -88,7 +91,9 @@ function SessionOf({ projectId, session, readAt }: SessionOfProps): ReactNode {
         >
           <LanesDrawing lanes={lanes} endpoints={endpoints.data ?? []} onAttempt={show} />
         </Card>
-        {session.late.conversation !== null || session.late.call !== null ? <LateFacts late={session.late} /> : null}
+        {session.late.conversation !== null || session.late.call !== null ? (
+          <LateFacts late={session.late} />
+        ) : null}
         <div className="grid gap-5 lg:grid-cols-[minmax(0,7fr)_minmax(0,5fr)]">
           <div className="min-w-0 space-y-5">
             <Deliveries projectId={projectId} session={session} onResent={again} onAttempt={show} />
@@ -112,7 +117,13 @@ function SessionOf({ projectId, session, readAt }: SessionOfProps): ReactNode {
       </div>
       <Suspense fallback={null}>
         {log !== undefined && (
-          <AttemptSheet projectId={projectId} logId={log} onClose={() => show(undefined)} onShow={show} onResent={again} />
+          <AttemptSheet
+            projectId={projectId}
+            logId={log}
+            onClose={() => show(undefined)}
+            onShow={show}
+            onResent={again}
+          />
         )}
       </Suspense>
     </>
@@ -158,11 +169,16 @@ function Facts({ session }: { session: SessionDetail }): ReactNode {
             </Badge>,
           ],
         ] as [string, ReactNode][])),
-    ...(callDuration === null ? [] : ([["Duration", length(callDuration * 1_000)]] as [string, ReactNode][])),
+    ...(callDuration === null ? [] : ([["Duration", callLength(callDuration)]] as [string, ReactNode][])),
     ["Messages", count(messagesCount)],
     [
       "Last node",
-      <span key="node" dir="auto" className="foreign line-clamp-2 font-mono text-[12.5px]" title={currentNodeId.slice(0, 300)}>
+      <span
+        key="node"
+        dir="auto"
+        className="foreign line-clamp-2 font-mono text-[12.5px]"
+        title={currentNodeId.slice(0, 300)}
+      >
         {currentNodeId === "" ? "none" : currentNodeId.slice(0, 300)}
       </span>,
     ],

@@ -4,7 +4,7 @@ import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { projectPath, withQuery } from "../api/http.ts";
 import { flat, type SessionFilters, sessionsQuery } from "../api/queries.ts";
 import type { Session } from "../api/types.ts";
-import { count, length } from "../format.ts";
+import { callLength, count } from "../format.ts";
 import { since, spans } from "../search.ts";
 import { Badge, EventDot } from "../ui/badge.tsx";
 import { Button, buttonClass } from "../ui/button.tsx";
@@ -35,10 +35,16 @@ export default function SessionsPage(): ReactNode {
     }),
     [search],
   );
-  const list = useInfiniteQuery({ ...sessionsQuery(projectId, filters), refetchInterval: (query) => ((query.state.data?.pages.length ?? 1) > 1 ? false : 5_000) });
+  const list = useInfiniteQuery({
+    ...sessionsQuery(projectId, filters),
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 1) > 1 ? false : 5_000),
+  });
   const rows = useMemo(() => flat(list.data), [list.data]);
   const set = (name: string, value: string | undefined) =>
-    void navigate({ search: (before) => ({ ...before, [name]: value === "any" ? undefined : value }), replace: true });
+    void navigate({
+      search: (before) => ({ ...before, [name]: value === "any" ? undefined : value }),
+      replace: true,
+    });
   const filtered = Object.values(search).some((value) => value !== undefined);
   const searchedBackTo = list.data?.pages.at(-1)?.searchedBackTo ?? null;
   return (
@@ -47,7 +53,11 @@ export default function SessionsPage(): ReactNode {
         title="Sessions"
         note="Every call and chat, newest first."
         actions={
-          <a className={buttonClass("plain")} href={withQuery(projectPath(projectId, "/sessions.csv"), filters)} download>
+          <a
+            className={buttonClass("plain")}
+            href={withQuery(projectPath(projectId, "/sessions.csv"), filters)}
+            download
+          >
             <DownloadIcon />
             Export CSV
           </a>
@@ -71,7 +81,11 @@ export default function SessionsPage(): ReactNode {
           onChange={(value) => set("state", value)}
           options={[
             { value: "any", label: "Any state" },
-            ...Object.entries(stateWords).map(([value, { label, meaning }]) => ({ value, label, note: meaning })),
+            ...Object.entries(stateWords).map(([value, { label, meaning }]) => ({
+              value,
+              label,
+              note: meaning,
+            })),
           ]}
         />
         <Choice
@@ -110,7 +124,11 @@ export default function SessionsPage(): ReactNode {
           filtered ? (
             <Empty
               title="No session fits these filters"
-              action={<Button onClick={() => void navigate({ search: {}, replace: true })}>Clear the filters</Button>}
+              action={
+                <Button onClick={() => void navigate({ search: {}, replace: true })}>
+                  Clear the filters
+                </Button>
+              }
             >
               Try a longer time, or fewer filters.
             </Empty>
@@ -143,7 +161,13 @@ export default function SessionsPage(): ReactNode {
 }
 
 /** Searches when the writing has paused. */
-function SearchText({ text, onSearch }: { text: string; onSearch: (text: string | undefined) => void }): ReactNode {
+function SearchText({
+  text,
+  onSearch,
+}: {
+  text: string;
+  onSearch: (text: string | undefined) => void;
+}): ReactNode {
   const [written, setWritten] = useState(text);
   const wanted = written.trim();
   // biome-ignore lint/correctness/useExhaustiveDependencies: only what is written starts the clock again
@@ -176,7 +200,11 @@ const columnsOf = (projectId: string): Column<Session>[] => [
     cell: (session) => (
       <span className="flex min-w-0 items-center gap-2.5">
         <span className="text-ink-3" title={session.channel ?? "channel not known yet"}>
-          {session.channel === "text" ? <TextIcon /> : <CallIcon className={`size-4 ${session.channel === null ? "opacity-30" : ""}`} />}
+          {session.channel === "text" ? (
+            <TextIcon />
+          ) : (
+            <CallIcon className={`size-4 ${session.channel === null ? "opacity-30" : ""}`} />
+          )}
           <span className="sr-only">{session.channel ?? "unknown channel"}</span>
         </span>
         <span className="min-w-0 flex-1">
@@ -215,10 +243,16 @@ const columnsOf = (projectId: string): Column<Session>[] => [
     name: "Duration",
     className: "max-md:hidden text-right md:w-[11%]",
     cell: ({ callDuration }) => (
-      <span className="numbers whitespace-nowrap text-ink-2">{callDuration === null ? "" : callDuration === 0 ? "0 s" : length(callDuration * 1_000)}</span>
+      <span className="numbers whitespace-nowrap text-ink-2">
+        {callDuration === null ? "" : callLength(callDuration)}
+      </span>
     ),
   },
-  { name: "Events", className: "max-sm:hidden pl-6 sm:w-[13%]", cell: (session) => <Dots session={session} /> },
+  {
+    name: "Events",
+    className: "max-sm:hidden pl-6 sm:w-[13%]",
+    cell: (session) => <Dots session={session} />,
+  },
   {
     name: "Created",
     className: "max-sm:hidden text-right sm:w-[16%]",
@@ -249,7 +283,10 @@ function Dots({ session }: { session: Session }): ReactNode {
   const events = knownEvents(session);
   const there = events.filter(({ emitted }) => emitted).map(({ event }) => event);
   return (
-    <span className="inline-flex items-center gap-1" title={there.length === 0 ? "No event yet" : there.join(", ")}>
+    <span
+      className="inline-flex items-center gap-1"
+      title={there.length === 0 ? "No event yet" : there.join(", ")}
+    >
       {events.map(({ event, emitted }) => (
         <EventDot key={event} event={event} hollow={!emitted} />
       ))}
@@ -262,7 +299,10 @@ function NoSessions(): ReactNode {
   const command = "npx sendoff simulate";
   return (
     <Empty title="No session yet">
-      <p>A session appears with the first report of it. Report one over the API, or let the simulator play some:</p>
+      <p>
+        A session appears with the first report of it. Report one over the API, or let the simulator play
+        some:
+      </p>
       <p className="mt-3 inline-flex items-center gap-1 rounded-md border border-line bg-sunken py-1 pr-1 pl-3 font-mono text-[13px] text-ink">
         {command}
         <CopyButton text={command} what="the command" />

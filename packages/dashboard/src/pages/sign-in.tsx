@@ -79,12 +79,18 @@ export default function SignInPage(): ReactNode {
               placeholder="dk_... or sk_..."
               note="A developer key sees every project, a project key its own."
             />
-            <Button type="submit" kind="primary" className="w-full" busy={signIn.isPending && "Signing in ..."}>
+            <Button
+              type="submit"
+              kind="primary"
+              className="w-full"
+              busy={signIn.isPending && "Signing in ..."}
+            >
               Sign in
             </Button>
             <p className="text-[13px] text-ink-3">
-              Or open the sign-in link that <code className="font-mono text-xs">npm start</code> prints. It works once,
-              for an hour. The keys are in <code className="font-mono text-xs">.sendoff/start.json</code>.
+              Or open the sign-in link that <code className="font-mono text-xs">npm start</code> prints. It
+              works once, for an hour. The keys are in{" "}
+              <code className="font-mono text-xs">.sendoff/start.json</code>.
             </p>
           </form>
         )}

@@ -52,7 +52,12 @@ export function AccountMenu({ who }: { who: DashboardSession }): ReactNode {
       >
         <Appearance />
         <div className="mt-3 space-y-1 border-t border-line pt-3">
-          <a className={`${buttonClass("quiet")} w-full !justify-start`} href="/docs" target="_blank" rel="noreferrer">
+          <a
+            className={`${buttonClass("quiet")} w-full !justify-start`}
+            href="/docs"
+            target="_blank"
+            rel="noreferrer"
+          >
             API documentation
           </a>
           <Button kind="quiet" className="w-full !justify-start" onClick={() => void signOut()}>

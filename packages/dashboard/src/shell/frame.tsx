@@ -73,13 +73,18 @@ function FrameOf({ who, projectId }: { who: DashboardSession; projectId: string 
         </nav>
         <AccountMenu who={who} />
       </header>
-      <main id="page" tabIndex={-1} className="min-w-0 px-4 pt-5 pb-28 outline-none sm:px-6 md:px-8 md:pt-7 md:pb-12">
+      <main
+        id="page"
+        tabIndex={-1}
+        className="min-w-0 px-4 pt-5 pb-28 outline-none sm:px-6 md:px-8 md:pt-7 md:pb-12"
+      >
         <div className="mx-auto max-w-[76rem]">
           {known ? (
             <Outlet />
           ) : (
             <Empty title="There is no such project">
-              It may belong to another installation, or your key does not open it. Choose another project above.
+              It may belong to another installation, or your key does not open it. Choose another project
+              above.
             </Empty>
           )}
         </div>

@@ -9,7 +9,11 @@ import { Field } from "../ui/field.tsx";
 import { ErrorNotice } from "../ui/notice.tsx";
 import { Secret } from "../ui/secret.tsx";
 
-export default function NewProjectDialog({ close }: { close: (projectId: string | null) => void }): ReactNode {
+export default function NewProjectDialog({
+  close,
+}: {
+  close: (projectId: string | null) => void;
+}): ReactNode {
   return (
     <Dialog.Root open onOpenChange={(open) => open || close(null)}>
       <Dialog.Portal>
@@ -43,7 +47,8 @@ function NewProject({ close }: { close: (projectId: string | null) => void }): R
       </div>
     );
   }
-  const field = make.error instanceof ApiError ? make.error.details.find(({ path }) => path === "name") : undefined;
+  const field =
+    make.error instanceof ApiError ? make.error.details.find(({ path }) => path === "name") : undefined;
   return (
     <form
       className="space-y-4"
@@ -56,7 +61,15 @@ function NewProject({ close }: { close: (projectId: string | null) => void }): R
       <Dialog.Description className="text-ink-2">
         A project has an agent, sessions, webhooks and keys of its own.
       </Dialog.Description>
-      <Field label="Name" value={name} onChange={setName} error={field?.message} required maxLength={200} autoComplete="off" />
+      <Field
+        label="Name"
+        value={name}
+        onChange={setName}
+        error={field?.message}
+        required
+        maxLength={200}
+        autoComplete="off"
+      />
       {make.error !== null && field === undefined && <ErrorNotice error={make.error} />}
       <div className="flex justify-end gap-2">
         <Dialog.Close className={buttonClass("plain")}>Cancel</Dialog.Close>

@@ -25,7 +25,9 @@ export function ProjectSwitcher({ who, projectId }: { who: DashboardSession; pro
           onChange={(event) => choose(event.target.value)}
           className="h-9 w-full appearance-none truncate rounded-md border border-line-strong bg-surface pr-8 pl-2.5 font-medium shadow-card hover:bg-sunken"
         >
-          {who.projects.some(({ id }) => id === projectId) || <option value={projectId}>Unknown project</option>}
+          {who.projects.some(({ id }) => id === projectId) || (
+            <option value={projectId}>Unknown project</option>
+          )}
           {who.projects.map(({ id, name }) => (
             <option key={id} value={id}>
               {name}

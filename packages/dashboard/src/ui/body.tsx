@@ -49,7 +49,11 @@ export function Body({ text, what, none }: BodyProps): ReactNode {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
       <div tabIndex={0} role="region" aria-label={what} className="max-h-[26rem] overflow-auto">
         <pre dir="auto" className="foreign p-3 font-mono text-[12.5px] leading-[1.55] whitespace-pre-wrap">
-          {pretty ? <Lines lines={whole ? lines : lines.slice(0, shownFirst.lines)} cut={!whole} /> : <Blocks text={whole ? text : text.slice(0, shownFirst.characters)} />}
+          {pretty ? (
+            <Lines lines={whole ? lines : lines.slice(0, shownFirst.lines)} cut={!whole} />
+          ) : (
+            <Blocks text={whole ? text : text.slice(0, shownFirst.characters)} />
+          )}
         </pre>
       </div>
       {hidden && (
@@ -77,7 +81,11 @@ function Lines({ lines, cut }: { lines: readonly Token[][]; cut: boolean }): Rea
         <span key={index} className="block min-h-[1.55em]">
           {line.map((token, position) => (
             <span key={position} className={colors[token.kind]}>
-              {cut && token.text.length > 4_000 ? `${token.text.slice(0, 4_000)}…` : <Blocks text={token.text} />}
+              {cut && token.text.length > 4_000 ? (
+                `${token.text.slice(0, 4_000)}…`
+              ) : (
+                <Blocks text={token.text} />
+              )}
             </span>
           ))}
         </span>

@@ -55,11 +55,20 @@ interface ChoiceProps<Value extends string> extends CommonProps<Value> {
 }
 
 /** One of several. */
-export function Choice<Value extends string>({ label, options, value, onChange, className = "" }: ChoiceProps<Value>): ReactNode {
+export function Choice<Value extends string>({
+  label,
+  options,
+  value,
+  onChange,
+  className = "",
+}: ChoiceProps<Value>): ReactNode {
   const chosen = options.find((option) => option.value === value);
   return (
     <Select.Root value={value} onValueChange={(next) => next !== null && onChange(next as Value)}>
-      <Select.Trigger aria-label={`${label}: ${chosen?.label ?? value}`} className={`${trigger} ${className}`}>
+      <Select.Trigger
+        aria-label={`${label}: ${chosen?.label ?? value}`}
+        className={`${trigger} ${className}`}
+      >
         <span className="foreign flex min-w-0 flex-1 items-center gap-1.5 truncate">
           {chosen?.mark}
           <span className="truncate">{chosen?.label ?? value}</span>
@@ -77,7 +86,13 @@ interface ChoicesProps<Value extends string> extends CommonProps<Value> {
 }
 
 /** Any of several; none means all. */
-export function Choices<Value extends string>({ label, options, values, onChange, className = "" }: ChoicesProps<Value>): ReactNode {
+export function Choices<Value extends string>({
+  label,
+  options,
+  values,
+  onChange,
+  className = "",
+}: ChoicesProps<Value>): ReactNode {
   const first = options.find((option) => option.value === values[0]);
   const said = values.length === 0 ? `Any ${label.toLowerCase()}` : (first?.label ?? values[0]);
   return (
@@ -86,11 +101,15 @@ export function Choices<Value extends string>({ label, options, values, onChange
         aria-label={`${label}: ${values.length === 0 ? "any" : values.join(", ")}`}
         className={`${trigger} ${values.length > 0 ? "border-accent-fill" : ""} ${className}`}
       >
-        <span className={`foreign flex min-w-0 flex-1 items-center gap-1.5 ${values.length === 0 ? "text-ink-2" : ""}`}>
+        <span
+          className={`foreign flex min-w-0 flex-1 items-center gap-1.5 ${values.length === 0 ? "text-ink-2" : ""}`}
+        >
           {first?.mark}
           <span className="truncate">{said}</span>
           {values.length > 1 && (
-            <span className="rounded bg-accent-soft px-1 text-xs font-medium text-accent">+{values.length - 1}</span>
+            <span className="rounded bg-accent-soft px-1 text-xs font-medium text-accent">
+              +{values.length - 1}
+            </span>
           )}
         </span>
         <ChevronIcon className="size-4 text-ink-3" />

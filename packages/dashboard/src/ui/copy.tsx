@@ -24,7 +24,13 @@ export function CopyButton({ text, label, what, kind = "quiet" }: CopyProps): Re
   };
   const said = { ready: label, copied: "Copied", failed: "Not allowed here" }[state];
   return (
-    <Button small kind={kind} onClick={copy} aria-label={label === undefined ? `Copy ${what}` : undefined} title={`Copy ${what}`}>
+    <Button
+      small
+      kind={kind}
+      onClick={copy}
+      aria-label={label === undefined ? `Copy ${what}` : undefined}
+      title={`Copy ${what}`}
+    >
       {state === "copied" ? <CheckIcon className="size-3.5 text-ok" /> : <CopyIcon className="size-3.5" />}
       {said === undefined ? null : <span>{said}</span>}
       <span role="status" className="sr-only">

@@ -38,7 +38,16 @@ export function Confirm(props: ConfirmProps): ReactNode {
   );
 }
 
-function ConfirmBody({ title, children, action, acting, destructive, typed, act, onClose }: ConfirmProps): ReactNode {
+function ConfirmBody({
+  title,
+  children,
+  action,
+  acting,
+  destructive,
+  typed,
+  act,
+  onClose,
+}: ConfirmProps): ReactNode {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const [text, setText] = useState("");
@@ -128,7 +137,12 @@ export function Sheet({ open, onClose, title, note, children }: SheetProps): Rea
             </Dialog.Close>
           </header>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-          <div tabIndex={0} role="region" aria-label="Details" className="min-h-0 flex-1 overflow-y-auto px-4 py-5 sm:px-6">
+          <div
+            tabIndex={0}
+            role="region"
+            aria-label="Details"
+            className="min-h-0 flex-1 overflow-y-auto px-4 py-5 sm:px-6"
+          >
             {children}
           </div>
         </Dialog.Popup>

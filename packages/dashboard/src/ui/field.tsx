@@ -15,7 +15,9 @@ interface FieldProps extends Omit<InputHTMLAttributes<HTMLInputElement>, "onChan
 
 export function Field({ label, note, error, value, onChange, mono = false, ...rest }: FieldProps): ReactNode {
   const id = useId();
-  const says = [note === undefined ? "" : `${id}-note`, error === undefined ? "" : `${id}-error`].join(" ").trim();
+  const says = [note === undefined ? "" : `${id}-note`, error === undefined ? "" : `${id}-error`]
+    .join(" ")
+    .trim();
   return (
     <div>
       <label htmlFor={id} className="mb-1 block text-[13px] font-medium">

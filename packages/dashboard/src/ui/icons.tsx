@@ -44,7 +44,9 @@ export const SettingsIcon = icon(
 export const CallIcon = icon(
   <path d="M6.5 3.5h3l1.4 4-2 1.6a12.5 12.5 0 0 0 6 6l1.6-2 4 1.4v3a2 2 0 0 1-2.2 2A16.3 16.3 0 0 1 4.5 5.7a2 2 0 0 1 2-2.2Z" />,
 );
-export const TextIcon = icon(<path d="M5 5h14a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1h-7l-4.5 4v-4H5a1 1 0 0 1-1-1V6a1 1 0 0 1 1-1Z" />);
+export const TextIcon = icon(
+  <path d="M5 5h14a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1h-7l-4.5 4v-4H5a1 1 0 0 1-1-1V6a1 1 0 0 1 1-1Z" />,
+);
 export const CloseIcon = icon(<path d="M6 6l12 12M18 6 6 18" />);
 export const CheckIcon = icon(<path d="m5 12.5 4.5 4.5L19 7.5" />);
 export const ChevronIcon = icon(<path d="m7 10 5 5 5-5" />);
@@ -53,7 +55,9 @@ export const CopyIcon = icon(
   <path d="M9 9h10a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1h-9a1 1 0 0 1-1-1V9ZM15 9V5a1 1 0 0 0-1-1H5a1 1 0 0 0-1 1v9a1 1 0 0 0 1 1h4" />,
 );
 export const ResendIcon = icon(<path d="M20 12a8 8 0 1 1-2.4-5.7M20 4v4h-4" />);
-export const EraseIcon = icon(<path d="M4 7h16M10 11v6M14 11v6M6 7l1 12a1 1 0 0 0 1 1h8a1 1 0 0 0 1-1l1-12M9 7V4h6v3" />);
+export const EraseIcon = icon(
+  <path d="M4 7h16M10 11v6M14 11v6M6 7l1 12a1 1 0 0 0 1 1h8a1 1 0 0 0 1-1l1-12M9 7V4h6v3" />,
+);
 export const DownloadIcon = icon(<path d="M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14" />);
 export const SearchIcon = InspectorIcon;
 export const PlayIcon = icon(<path d="M8 5.5v13l10.5-6.5L8 5.5Z" fill="currentColor" />);
@@ -68,7 +72,9 @@ export const SunIcon = icon(
 );
 export const MoonIcon = icon(<path d="M19.5 14.5A8 8 0 0 1 9.5 4.5a8 8 0 1 0 10 10Z" />);
 export const ScreenIcon = icon(<path d="M4 5h16v11H4zM9 20h6M12 16v4" />);
-export const SignOutIcon = icon(<path d="M14 5H6a1 1 0 0 0-1 1v12a1 1 0 0 0 1 1h8M11 12h9.5M17 8.5l3.5 3.5-3.5 3.5" />);
+export const SignOutIcon = icon(
+  <path d="M14 5H6a1 1 0 0 0-1 1v12a1 1 0 0 0 1 1h8M11 12h9.5M17 8.5l3.5 3.5-3.5 3.5" />,
+);
 export const EndpointIcon = icon(<path d="M5 12h12M13 7l5 5-5 5M20 5v14" />);
 
 export function Mark({ className = "size-7" }: IconProps): ReactNode {

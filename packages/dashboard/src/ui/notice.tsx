@@ -30,7 +30,13 @@ export function Notice({ tone, children, action }: NoticeProps): ReactNode {
 }
 
 /** What the API said went wrong, field by field when it named fields. */
-export function ErrorNotice({ error, retry }: { error: unknown; retry?: (() => void) | undefined }): ReactNode {
+export function ErrorNotice({
+  error,
+  retry,
+}: {
+  error: unknown;
+  retry?: (() => void) | undefined;
+}): ReactNode {
   const details = error instanceof ApiError ? error.details : [];
   return (
     <Notice

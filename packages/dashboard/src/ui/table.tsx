@@ -49,7 +49,11 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
   const after = Math.max(virtual.getTotalSize() - ((items.at(-1)?.end ?? top) - top), 0);
   return (
     <div>
-      <table aria-label={label} aria-rowcount={more === null ? rows.length + 1 : -1} className="w-full table-fixed border-collapse text-left">
+      <table
+        aria-label={label}
+        aria-rowcount={more === null ? rows.length + 1 : -1}
+        className="w-full table-fixed border-collapse text-left"
+      >
         <thead className="max-sm:sr-only">
           <tr className="border-b border-line text-xs text-ink-3">
             {columns.map(({ name, className = "" }) => (
@@ -60,7 +64,7 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
           </tr>
         </thead>
         <tbody ref={body}>
-          {before > 0 && <Spacer height={before} columns={columns.length} />}
+          {before > 0 && <Spacer height={before} />}
           {items.map(({ index }) => {
             const row = rows[index];
             if (row === undefined) return null;
@@ -86,7 +90,7 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
               </tr>
             );
           })}
-          {after > 0 && <Spacer height={after} columns={columns.length} />}
+          {after > 0 && <Spacer height={after} />}
         </tbody>
       </table>
       {more !== null && <More more={more} loading={loadingMore} shown={rows.length} />}
@@ -94,10 +98,11 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
   );
 }
 
-function Spacer({ height, columns }: { height: number; columns: number }): ReactNode {
+/** Stands for rows that are not laid out. One cell: more would give hidden columns a width on narrow pages. */
+function Spacer({ height }: { height: number }): ReactNode {
   return (
     <tr aria-hidden="true" style={{ height }}>
-      <td colSpan={columns} className="p-0" />
+      <td className="p-0" />
     </tr>
   );
 }

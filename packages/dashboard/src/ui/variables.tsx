@@ -11,19 +11,27 @@ const rowHeight = 34;
 type Entry = readonly [name: string, value: string];
 
 /** Variables as name and value. What a value is can be seen: strings stand as they are, all else as JSON. */
-export function Variables({ variables, none }: { variables: Record<string, unknown>; none: string }): ReactNode {
+export function Variables({
+  variables,
+  none,
+}: {
+  variables: Record<string, unknown>;
+  none: string;
+}): ReactNode {
   const [filter, setFilter] = useState("");
   const sought = useDeferredValue(filter.trim().toLowerCase());
   const entries = useMemo(
     () =>
-      Object.entries(variables).map(([name, value]): Entry => [
-        name,
-        typeof value === "string" ? value : JSON.stringify(value),
-      ]),
+      Object.entries(variables).map(
+        ([name, value]): Entry => [name, typeof value === "string" ? value : JSON.stringify(value)],
+      ),
     [variables],
   );
   const shown = useMemo(
-    () => (sought === "" ? entries : entries.filter((entry) => entry.some((text) => text.toLowerCase().includes(sought)))),
+    () =>
+      sought === ""
+        ? entries
+        : entries.filter((entry) => entry.some((text) => text.toLowerCase().includes(sought))),
     [entries, sought],
   );
   if (entries.length === 0) return <p className="px-4 py-4 text-ink-3">{none}</p>;
@@ -46,7 +54,10 @@ export function Variables({ variables, none }: { variables: Record<string, unkno
       {shown.length <= plainMost ? (
         <dl>
           {shown.map(([name, value]) => (
-            <div key={name} className="grid gap-x-4 border-b border-line px-4 py-2 last:border-0 sm:grid-cols-[minmax(8rem,1fr)_2fr]">
+            <div
+              key={name}
+              className="grid gap-x-4 border-b border-line px-4 py-2 last:border-0 sm:grid-cols-[minmax(8rem,1fr)_2fr]"
+            >
               <dt dir="auto" className="foreign font-mono text-[12.5px] text-ink-2">
                 {cut(name, 300).text}
               </dt>

@@ -9,7 +9,8 @@ const uses: Record<EventName, string> = {
   "session.ended": "console.log(event.sessionId, event.currentNodeId, event.extractedVariables);",
   "call.ended": "console.log(event.sessionId, event.callStatus, event.callDuration);",
   "session.finalized": "console.log(event.sessionId, event.messagesCount, event.extractedVariables);",
-  "recording.ready": "if (event.success) console.log(event.sessionId, event.recordingUrl); // works for 15 minutes",
+  "recording.ready":
+    "if (event.success) console.log(event.sessionId, event.recordingUrl); // works for 15 minutes",
 };
 
 const head = `import { Webhook } from "standardwebhooks";

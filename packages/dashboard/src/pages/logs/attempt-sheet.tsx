@@ -79,7 +79,12 @@ function Attempt({ projectId, log, onResent }: AttemptProps): ReactNode {
     <div className="space-y-5">
       <div className="flex flex-wrap gap-2">
         {log.trigger !== "test" && (
-          <Button small kind="primary" busy={resend.isPending && "Resending ..."} onClick={() => resend.mutate()}>
+          <Button
+            small
+            kind="primary"
+            busy={resend.isPending && "Resending ..."}
+            onClick={() => resend.mutate()}
+          >
             <ResendIcon className="size-3.5" />
             Resend
           </Button>
@@ -114,7 +119,11 @@ function Attempt({ projectId, log, onResent }: AttemptProps): ReactNode {
           <code className="foreign font-mono text-[12.5px]">{log.webhookId}</code>
         </Fact>
         <Fact name="Delivery">
-          {log.settledAs === null ? "Is attempted again after this." : <DeliveryBadge state={log.settledAs} />}
+          {log.settledAs === null ? (
+            "Is attempted again after this."
+          ) : (
+            <DeliveryBadge state={log.settledAs} />
+          )}
         </Fact>
         <Fact name="What it means">
           {outcomeWords[log.outcome].meaning}
@@ -128,9 +137,17 @@ function Attempt({ projectId, log, onResent }: AttemptProps): ReactNode {
       </dl>
       <Steps log={log} />
       <div className="grid gap-5 lg:grid-cols-2">
-        <Side title="Request" size={log.requestBytes} raw={log.requestBody === null ? null : `${path}/raw/request`}>
+        <Side
+          title="Request"
+          size={log.requestBytes}
+          raw={log.requestBody === null ? null : `${path}/raw/request`}
+        >
           <HeaderList headers={[{ name: "POST", value: log.url }, ...log.requestHeaders]} />
-          <Body text={log.requestBody} what="Body of the request" none="The body is not kept: the session was erased." />
+          <Body
+            text={log.requestBody}
+            what="Body of the request"
+            none="The body is not kept: the session was erased."
+          />
         </Side>
         <Side
           title="Response"
@@ -154,7 +171,8 @@ function Attempt({ projectId, log, onResent }: AttemptProps): ReactNode {
         </Side>
       </div>
       <p className="text-[13px] text-ink-3">
-        Of an answer the first 4 KiB are kept, and no headers. The endpoint's own headers are those of now, masked.
+        Of an answer the first 4 KiB are kept, and no headers. The endpoint's own headers are those of now,
+        masked.
       </p>
     </div>
   );

@@ -42,14 +42,18 @@ export default function ResendAll({ projectId, filters, filtered, onClose }: Res
         <Dialog.Backdrop className="fixed inset-0 z-40 bg-[rgb(15_16_20/0.45)]" />
         <Dialog.Popup className="fixed top-1/2 left-1/2 z-50 w-[min(30rem,calc(100vw-2rem))] -translate-1/2 rounded-xl border border-line bg-raised p-5 shadow-float outline-none">
           <Dialog.Title className="text-[16px] font-semibold">
-            {state === "ready" ? "Resend all of this filter?" : state === "running" ? "Resending ..." : "Resending has ended"}
+            {state === "ready"
+              ? "Resend all of this filter?"
+              : state === "running"
+                ? "Resending ..."
+                : "Resending has ended"}
           </Dialog.Title>
           <Dialog.Description render={<div />} className="foreign mt-2 space-y-2 text-ink-2">
             {state === "ready" && (
               <>
                 <p>
-                  Each event is sent again once to its endpoint, with the same webhook-id, whatever its outcome was. Tests and
-                  removed endpoints are left out.
+                  Each event is sent again once to its endpoint, with the same webhook-id, whatever its
+                  outcome was. Tests and removed endpoints are left out.
                 </p>
                 <Filter filters={filters} filtered={filtered} />
               </>
@@ -85,11 +89,27 @@ export default function ResendAll({ projectId, filters, filtered, onClose }: Res
 
 function Filter({ filters, filtered }: { filters: LogFilters; filtered: boolean }): ReactNode {
   if (!filtered) {
-    return <Notice tone="warn">No filter is set: this is every event in the log. Choose a filter first, unless you mean all.</Notice>;
+    return (
+      <Notice tone="warn">
+        No filter is set: this is every event in the log. Choose a filter first, unless you mean all.
+      </Notice>
+    );
   }
   const words: [string, string | undefined][] = [
-    ["Outcome", filters.outcome?.split(",").map((one) => outcomeWords[one as keyof typeof outcomeWords]?.label ?? one).join(", ")],
-    ["Event", filters.event?.split(",").filter((one) => one in eventWords).join(", ")],
+    [
+      "Outcome",
+      filters.outcome
+        ?.split(",")
+        .map((one) => outcomeWords[one as keyof typeof outcomeWords]?.label ?? one)
+        .join(", "),
+    ],
+    [
+      "Event",
+      filters.event
+        ?.split(",")
+        .filter((one) => one in eventWords)
+        .join(", "),
+    ],
     ["Endpoint", filters.endpointId],
     ["Session", filters.sessionId],
     ["Since", filters.from],
@@ -112,12 +132,20 @@ function Bar({ progress, done }: { progress: Progress; done: boolean }): ReactNo
   const handled = resent + skipped + failed;
   return (
     <div className="mt-4">
-      <progress aria-label="Resent" value={found === 0 ? 0 : handled} max={found || 1} className="h-2 w-full accent-accent-fill" />
+      <progress
+        aria-label="Resent"
+        value={found === 0 ? 0 : handled}
+        max={found || 1}
+        className="h-2 w-full accent-accent-fill"
+      />
       <p role="status" className="numbers mt-1 text-[13px] text-ink-2">
         {count(handled)} of {count(found)}
-        {complete || done ? "" : " found so far"}: {count(resent)} resent, {count(skipped)} left out, {count(failed)} failed.
+        {complete || done ? "" : " found so far"}: {count(resent)} resent, {count(skipped)} left out,{" "}
+        {count(failed)} failed.
       </p>
-      {progress.lastError !== null && <p className="foreign mt-1 text-[13px] text-bad">{progress.lastError}</p>}
+      {progress.lastError !== null && (
+        <p className="foreign mt-1 text-[13px] text-bad">{progress.lastError}</p>
+      )}
     </div>
   );
 }

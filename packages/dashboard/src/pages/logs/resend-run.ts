@@ -18,7 +18,12 @@ const pageSize = 200;
 /** Few at a time: what is sent live goes first. */
 const atOnce = 4;
 /** Answers that say that there is nothing to resend. */
-const nothingToResend = new Set(["endpoint_removed", "session_erased", "delivery_under_way", "test_not_resent"]);
+const nothingToResend = new Set([
+  "endpoint_removed",
+  "session_erased",
+  "delivery_under_way",
+  "test_not_resent",
+]);
 
 /**
  * Resends each delivery that has a row of the filter, once. Rows that come meanwhile, those of the resends among them,
@@ -42,12 +47,19 @@ export async function resendAll(
   };
   const resend = async (log: WebhookLog): Promise<void> => {
     try {
-      const { data } = await call<{ data: Resend }>("POST", `${path}/${encodeURIComponent(log.id)}/resend`, { signal });
+      const { data } = await call<{ data: Resend }>("POST", `${path}/${encodeURIComponent(log.id)}/resend`, {
+        signal,
+      });
       update(data.duplicate ? { skipped: progress.skipped + 1 } : { resent: progress.resent + 1 });
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof ApiError && nothingToResend.has(error.code)) update({ skipped: progress.skipped + 1 });
-      else update({ failed: progress.failed + 1, lastError: error instanceof Error ? error.message : String(error) });
+      if (error instanceof ApiError && nothingToResend.has(error.code))
+        update({ skipped: progress.skipped + 1 });
+      else
+        update({
+          failed: progress.failed + 1,
+          lastError: error instanceof Error ? error.message : String(error),
+        });
     }
   };
   let cursor: string | null = null;
@@ -66,7 +78,8 @@ export async function resendAll(
     update({ found: progress.found + fresh.length, complete: cursor === null });
     const waiting = [...fresh];
     const work = async (): Promise<void> => {
-      for (let log = waiting.shift(); log !== undefined && !signal.aborted; log = waiting.shift()) await resend(log);
+      for (let log = waiting.shift(); log !== undefined && !signal.aborted; log = waiting.shift())
+        await resend(log);
     };
     await Promise.all(Array.from({ length: atOnce }, work));
   } while (cursor !== null && !signal.aborted);

@@ -21,18 +21,30 @@ export function Unsent({ projectId }: { projectId: string }): ReactNode {
       className: "w-full sm:w-[26%]",
       cell: (one) => (
         <>
-          <Link to="/p/$projectId/sessions/$sessionId" params={{ projectId, sessionId: one.sessionId }} className="rounded hover:underline">
+          <Link
+            to="/p/$projectId/sessions/$sessionId"
+            params={{ projectId, sessionId: one.sessionId }}
+            className="rounded hover:underline"
+          >
             <EventTag event={one.event} />
           </Link>
-          <span className="mt-0.5 block truncate text-[12.5px] text-ink-3 sm:hidden">{unsentWords[one.reason]}</span>
+          <span className="mt-0.5 block truncate text-[12.5px] text-ink-3 sm:hidden">
+            {unsentWords[one.reason]}
+          </span>
         </>
       ),
     },
-    { name: "Why", className: "max-sm:hidden sm:w-[40%]", cell: ({ reason }) => <span className="text-ink-2">{unsentWords[reason]}</span> },
+    {
+      name: "Why",
+      className: "max-sm:hidden sm:w-[40%]",
+      cell: ({ reason }) => <span className="text-ink-2">{unsentWords[reason]}</span>,
+    },
     {
       name: "Session",
       className: "max-md:hidden md:w-[22%]",
-      cell: ({ sessionId }) => <span className="foreign block truncate font-mono text-xs text-ink-2">{sessionId}</span>,
+      cell: ({ sessionId }) => (
+        <span className="foreign block truncate font-mono text-xs text-ink-2">{sessionId}</span>
+      ),
     },
     {
       name: "Time",

@@ -57,14 +57,25 @@ export function Chart({ label, times, lines, format }: ChartProps): ReactNode {
           const value = values[at];
           return (
             <span key={name} className="inline-flex items-center gap-1.5 text-ink-2">
-              <span aria-hidden="true" className="h-0.5 w-3 rounded" style={{ backgroundColor: `var(${color})` }} />
+              <span
+                aria-hidden="true"
+                className="h-0.5 w-3 rounded"
+                style={{ backgroundColor: `var(${color})` }}
+              />
               {name}
               <span className="numbers font-medium text-ink">{value == null ? "none" : format(value)}</span>
             </span>
           );
         })}
         {told !== undefined && (
-          <span className="numbers ml-auto text-ink-3">{new Date(told * 1_000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })}</span>
+          <span className="numbers ml-auto text-ink-3">
+            {new Date(told * 1_000).toLocaleString("en-GB", {
+              day: "numeric",
+              month: "short",
+              hour: "2-digit",
+              minute: "2-digit",
+            })}
+          </span>
         )}
       </figcaption>
       <div ref={place} aria-hidden="true" style={{ height }} />

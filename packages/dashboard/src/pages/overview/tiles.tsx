@@ -21,7 +21,9 @@ export function Tile({ name, value, tone, children }: TileProps): ReactNode {
   return (
     <div className="bg-surface px-4 py-3">
       <dt className="text-[13px] text-ink-2">{name}</dt>
-      <dd className={`numbers mt-0.5 text-[22px] leading-tight font-semibold tracking-[-0.02em] ${tone === undefined ? "" : tones[tone]}`}>
+      <dd
+        className={`numbers mt-0.5 text-[22px] leading-tight font-semibold tracking-[-0.02em] ${tone === undefined ? "" : tones[tone]}`}
+      >
         {value}
       </dd>
       <dd className="numbers min-h-[1.3em] text-[12.5px] text-ink-3">{children}</dd>

@@ -50,9 +50,13 @@ export function WorstEndpoints({ projectId, endpoints }: WorstEndpointsProps): R
                   {removed && ", removed"}
                 </span>
               </td>
-              <td className={`numbers px-2 text-right ${failed > 0 ? "font-medium text-bad" : "text-ink-2"}`}>{count(failed)}</td>
+              <td className={`numbers px-2 text-right ${failed > 0 ? "font-medium text-bad" : "text-ink-2"}`}>
+                {count(failed)}
+              </td>
               <td className="numbers px-2 text-right text-ink-2 max-sm:hidden">{count(attempts)}</td>
-              <td className="numbers px-2 text-right text-ink-2 max-sm:hidden">{meanMs === null ? "" : length(meanMs)}</td>
+              <td className="numbers px-2 text-right text-ink-2 max-sm:hidden">
+                {meanMs === null ? "" : length(meanMs)}
+              </td>
               <td className="numbers px-4 text-right">{successRate === null ? "" : percent(successRate)}</td>
             </tr>
           ))}

@@ -32,7 +32,10 @@ export function Deliveries({ projectId, session, onResent, onAttempt }: Deliveri
   const lastLog = ({ event, endpointId }: TimelineDelivery) =>
     attempts
       .filter((log) => log.event === event && log.endpointId === endpointId)
-      .reduce<string | null>((last, { id }) => (last === null || BigInt(id) > BigInt(last) ? id : last), null);
+      .reduce<string | null>(
+        (last, { id }) => (last === null || BigInt(id) > BigInt(last) ? id : last),
+        null,
+      );
   return (
     <Card flush title="Deliveries" note="Each event at each endpoint">
       {resend.error !== null && (
@@ -79,7 +82,10 @@ export function Deliveries({ projectId, session, onResent, onAttempt }: Deliveri
             );
           })}
         {unsent.map(({ event, unsentReason }) => (
-          <li key={event} className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-2 last:border-0">
+          <li
+            key={event}
+            className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-2 last:border-0"
+          >
             <div className="min-w-0 flex-1 basis-52">
               <EventTag event={event} />
               <p className="text-[13px] text-warn">{unsentReason !== null && unsentWords[unsentReason]}</p>
@@ -90,7 +96,9 @@ export function Deliveries({ projectId, session, onResent, onAttempt }: Deliveri
           </li>
         ))}
         {deliveries.length + unsent.length === 0 && (
-          <li className="px-4 py-4 text-ink-3">Nothing was owed to an endpoint yet. Deliveries come with the first event.</li>
+          <li className="px-4 py-4 text-ink-3">
+            Nothing was owed to an endpoint yet. Deliveries come with the first event.
+          </li>
         )}
       </ul>
     </Card>

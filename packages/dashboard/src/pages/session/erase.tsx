@@ -35,8 +35,8 @@ export function EraseButton({ projectId, sessionId, onErased }: EraseProps): Rea
             }}
           >
             <p>
-              Its variables, nodes, event bodies, the answers of endpoints and its audio are removed for good. What waits
-              to be sent is cancelled, and nothing can be resent.
+              Its variables, nodes, event bodies, the answers of endpoints and its audio are removed for good.
+              What waits to be sent is cancelled, and nothing can be resent.
             </p>
             <p>Ids, statuses, durations, counts, times and outcomes stay.</p>
           </Confirm>

@@ -1,6 +1,6 @@
 import { type ReactNode, useState } from "react";
 import type { EventName, SessionDetail } from "../../api/types.ts";
-import { count, length, wholeMoment } from "../../format.ts";
+import { count, length, offset, wholeMoment } from "../../format.ts";
 import { EventDot, OutcomeBadge } from "../../ui/badge.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Card } from "../../ui/card.tsx";
@@ -17,7 +17,13 @@ interface Happening {
 const shownFirst = 60;
 
 /** The same as the lanes, in words: one thing after the other, for reading and for those who can't see the drawing. */
-export function InOrder({ session, onAttempt }: { session: SessionDetail; onAttempt: (logId: string) => void }): ReactNode {
+export function InOrder({
+  session,
+  onAttempt,
+}: {
+  session: SessionDetail;
+  onAttempt: (logId: string) => void;
+}): ReactNode {
   const [whole, setWhole] = useState(false);
   const all = happenings(session, onAttempt);
   const [first] = all;
@@ -26,22 +32,28 @@ export function InOrder({ session, onAttempt }: { session: SessionDetail; onAtte
     <Card flush title="In order" note="The same in words, with the time since the first">
       <ol className="py-1.5">
         {shown.map(({ at, key, mark, says }) => (
-          <li key={key} className="grid grid-cols-[5.2rem_0.75rem_minmax(0,1fr)] items-baseline gap-x-3 px-4 py-1">
+          <li
+            key={key}
+            className="grid grid-cols-[5.2rem_0.75rem_minmax(0,1fr)] items-baseline gap-x-3 px-4 py-1"
+          >
             <time
               dateTime={new Date(at).toISOString()}
               title={wholeMoment(new Date(at))}
               className="numbers text-right text-[12.5px] text-ink-3"
             >
-              {first === undefined || at === first.at ? "0 ms" : `+${length(at - first.at)}`}
+              {first === undefined || at === first.at ? "0 ms" : offset(at - first.at)}
             </time>
-            <span className="self-center">{mark}</span>
+            <span className="flex h-[1.5em] items-center self-start">{mark}</span>
             <span className="foreign">{says}</span>
           </li>
         ))}
         {session.timeline.missing.map(({ event, reason }) => (
-          <li key={`missing ${event}`} className="grid grid-cols-[5.2rem_0.75rem_minmax(0,1fr)] items-baseline gap-x-3 px-4 py-1 text-ink-3">
+          <li
+            key={`missing ${event}`}
+            className="grid grid-cols-[5.2rem_0.75rem_minmax(0,1fr)] items-baseline gap-x-3 px-4 py-1 text-ink-3"
+          >
             <span className="text-right text-[12.5px]">missing</span>
-            <span className="self-center">
+            <span className="flex h-[1.5em] items-center self-start">
               <EventDot event={event} hollow />
             </span>
             <span>
@@ -61,7 +73,9 @@ export function InOrder({ session, onAttempt }: { session: SessionDetail; onAtte
   );
 }
 
-const Name = ({ event }: { event: EventName }): ReactNode => <code className="font-mono text-[12.5px]">{event}</code>;
+const Name = ({ event }: { event: EventName }): ReactNode => (
+  <code className="font-mono text-[12.5px]">{event}</code>
+);
 
 const reportMark = <span aria-hidden="true" className="block size-2 rotate-45 bg-ink-3" />;
 const attemptMark = <span aria-hidden="true" className="block h-1.5 w-3 rounded-sm bg-line-strong" />;
@@ -76,7 +90,9 @@ function happenings({ timeline }: SessionDetail, onAttempt: (logId: string) => v
       says: (
         <>
           {reportWords[type]}
-          <span className="text-ink-3">, {by === "runtime" ? "reported by the runtime" : "stated by Sendoff"}</span>
+          <span className="text-ink-3">
+            , {by === "runtime" ? "reported by the runtime" : "stated by Sendoff"}
+          </span>
         </>
       ),
     })),
@@ -89,7 +105,9 @@ function happenings({ timeline }: SessionDetail, onAttempt: (logId: string) => v
           <Name event={event} /> emitted
           {unsentReason !== null && <span className="text-warn">. {unsentWords[unsentReason]}</span>}
           {payloadSha256 !== null && (
-            <span className="block font-mono text-[11.5px] break-all text-ink-3">body erased, SHA-256 {payloadSha256}</span>
+            <span className="block font-mono text-[11.5px] break-all text-ink-3">
+              body erased, SHA-256 {payloadSha256}
+            </span>
           )}
         </>
       ),
@@ -108,7 +126,9 @@ function happenings({ timeline }: SessionDetail, onAttempt: (logId: string) => v
             {triggerWords[log.trigger]} attempt {log.attempt} of <Name event={log.event} />
           </button>
           <OutcomeBadge outcome={log.outcome} status={log.responseStatus} />
-          {log.durationMs !== null && <span className="numbers text-[12.5px] text-ink-3">{length(log.durationMs)}</span>}
+          {log.durationMs !== null && (
+            <span className="numbers text-[12.5px] text-ink-3">{length(log.durationMs)}</span>
+          )}
           <span className="foreign max-w-full truncate font-mono text-[11.5px] text-ink-3" title={log.url}>
             {log.url.replace(/^https?:\/\//, "")}
           </span>

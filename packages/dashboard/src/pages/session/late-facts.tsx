@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { SessionDetail } from "../../api/types.ts";
-import { count, length } from "../../format.ts";
+import { callLength, count } from "../../format.ts";
 import { Moment } from "../../ui/moment.tsx";
 import { Notice } from "../../ui/notice.tsx";
 
@@ -8,7 +8,9 @@ import { Notice } from "../../ui/notice.tsx";
 export function LateFacts({ late: { conversation, call } }: { late: SessionDetail["late"] }): ReactNode {
   return (
     <Notice tone="warn">
-      <p className="font-medium">A report came after its deadline. It is kept here, and no event was emitted for it.</p>
+      <p className="font-medium">
+        A report came after its deadline. It is kept here, and no event was emitted for it.
+      </p>
       {conversation !== null && (
         <p>
           Conversation ended, reported <Moment at={conversation.reportedAt} />: node{" "}
@@ -18,7 +20,8 @@ export function LateFacts({ late: { conversation, call } }: { late: SessionDetai
       )}
       {call !== null && (
         <p>
-          Call ended, reported <Moment at={call.reportedAt} />: {call.callStatus}, {length(call.callDuration * 1_000)}.
+          Call ended, reported <Moment at={call.reportedAt} />: {call.callStatus},{" "}
+          {callLength(call.callDuration)}.
         </p>
       )}
     </Notice>

@@ -26,12 +26,13 @@ export function Recording({ projectId, session }: RecordingProps): ReactNode {
         <p className="text-ink-3">The audio was erased.</p>
       ) : recording === null ? (
         <p className="text-ink-2">
-          None was reported yet. PUT the audio to <code className="font-mono text-[12.5px]">.../recording</code>, or report
-          that there is none.
+          None was reported yet. PUT the audio to{" "}
+          <code className="font-mono text-[12.5px]">.../recording</code>, or report that there is none.
         </p>
       ) : (
         <Notice tone="warn">
-          The recording could not be processed{recording.error === null ? "." : `: ${recording.error.slice(0, 500)}`}
+          The recording could not be processed
+          {recording.error === null ? "." : `: ${recording.error.slice(0, 500)}`}
         </Notice>
       )}
     </Card>
@@ -54,7 +55,10 @@ function Player({ projectId, sessionId, recording }: PlayerProps): ReactNode {
   const [seconds, setSeconds] = useState(recording.seconds ?? 0);
   const [playing, setPlaying] = useState(false);
   const [failed, setFailed] = useState(false);
-  const peaks = useQuery({ ...peaksQuery(projectId, sessionId, recording.reportedAt), enabled: recording.peaks !== "none" });
+  const peaks = useQuery({
+    ...peaksQuery(projectId, sessionId, recording.reportedAt),
+    enabled: recording.peaks !== "none",
+  });
   const source = sessionPath(projectId, sessionId, "/recording");
   useEffect(() => {
     if (!playing) return;
@@ -74,7 +78,9 @@ function Player({ projectId, sessionId, recording }: PlayerProps): ReactNode {
   return (
     <Card
       title="Recording"
-      note={[recording.contentType, recording.bytes == null ? null : bytes(recording.bytes)].filter(Boolean).join(", ")}
+      note={[recording.contentType, recording.bytes == null ? null : bytes(recording.bytes)]
+        .filter(Boolean)
+        .join(", ")}
       actions={
         <a className={buttonClass("plain", true)} href={source} download={`${sessionId}.audio`}>
           <DownloadIcon className="size-3.5" />
@@ -102,8 +108,8 @@ function Player({ projectId, sessionId, recording }: PlayerProps): ReactNode {
       {failed && (
         <div className="mb-3">
           <Notice tone="bad">
-            The audio can't be played here. It may have been removed, or this browser does not know its format. Try the
-            download.
+            The audio can't be played here. It may have been removed, or this browser does not know its
+            format. Try the download.
           </Notice>
         </div>
       )}

@@ -43,7 +43,11 @@ function draw(canvas: HTMLCanvasElement, peaks: WaveformProps["peaks"], played: 
   const [above, below] = [peaks?.[0] ?? [], peaks?.[1] ?? peaks?.[0] ?? []];
   const bars = Math.max(1, Math.floor(width / (barPx + gapPx)));
   const half = height / 2;
-  const [done, first, second] = [colorOf("--accent-fill"), colorOf("--line-strong"), colorOf("--line-strong")];
+  const [done, first, second] = [
+    colorOf("--accent-fill"),
+    colorOf("--line-strong"),
+    colorOf("--line-strong"),
+  ];
   for (let bar = 0; bar < bars; bar += 1) {
     const heard = (bar + 0.5) / bars <= played;
     const up = Math.max(1, loudest(above, bar, bars) * (half - 2));

@@ -8,5 +8,7 @@ export function knownEvents(session: Session): { event: EventName; emitted: bool
     { event: "session.finalized", emitted: session.finalizedAt !== null },
     { event: "recording.ready", emitted: session.recording !== null },
   ];
-  return session.channel === "text" ? all.filter(({ event }) => event === "session.ended" || event === "session.finalized") : all;
+  return session.channel === "text"
+    ? all.filter(({ event }) => event === "session.ended" || event === "session.finalized")
+    : all;
 }

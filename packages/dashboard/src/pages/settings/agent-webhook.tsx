@@ -15,7 +15,13 @@ const Confirm = lazy(() => import("../../ui/dialog.tsx").then((module) => ({ def
 
 const events: readonly EventName[] = ["session.ended", "call.ended", "session.finalized", "recording.ready"];
 
-export function AgentWebhookCard({ projectId, webhook }: { projectId: string; webhook: AgentWebhook | null }): ReactNode {
+export function AgentWebhookCard({
+  projectId,
+  webhook,
+}: {
+  projectId: string;
+  webhook: AgentWebhook | null;
+}): ReactNode {
   const [draft, setDraft] = useState(() => draftOf(webhook));
   const [removing, setRemoving] = useState(false);
   const client = useQueryClient();
@@ -38,7 +44,9 @@ export function AgentWebhookCard({ projectId, webhook }: { projectId: string; we
     <Card
       title="Agent's webhook"
       note="Gets the events of every session of the agent."
-      actions={webhook === null ? <Badge tone="warn">Not configured</Badge> : <Badge tone="ok">Configured</Badge>}
+      actions={
+        webhook === null ? <Badge tone="warn">Not configured</Badge> : <Badge tone="ok">Configured</Badge>
+      }
     >
       <form
         noValidate
@@ -80,7 +88,10 @@ export function AgentWebhookCard({ projectId, webhook }: { projectId: string; we
               save.reset();
             }}
           >
-            <p>What waits to be sent to it is cancelled, and its signing secret is gone. The log of its attempts stays.</p>
+            <p>
+              What waits to be sent to it is cancelled, and its signing secret is gone. The log of its
+              attempts stays.
+            </p>
             <p>
               <code className="foreign font-mono text-[12.5px] text-ink">{webhook?.url}</code>
             </p>

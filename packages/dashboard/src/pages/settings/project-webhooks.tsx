@@ -48,7 +48,10 @@ export function ProjectWebhooks({ projectId }: { projectId: string }): ReactNode
       {list.data === undefined && list.error === null && <Loading what="the project webhooks" />}
       <ul>
         {list.data?.map((webhook) => (
-          <li key={webhook.id} className="flex items-start gap-3 border-b border-line px-4 py-3 last:border-0">
+          <li
+            key={webhook.id}
+            className="flex items-start gap-3 border-b border-line px-4 py-3 last:border-0"
+          >
             <div className="min-w-0 flex-1">
               <p className="foreign font-mono text-[12.5px] font-medium">{webhook.url}</p>
               <p className="mt-1 flex flex-wrap gap-x-3 gap-y-0.5">
@@ -74,7 +77,12 @@ export function ProjectWebhooks({ projectId }: { projectId: string }): ReactNode
       </ul>
       <Suspense fallback={null}>
         {adding && (
-          <Sheet open onClose={() => setAdding(false)} title="Add a project webhook" note="It gets events from now on.">
+          <Sheet
+            open
+            onClose={() => setAdding(false)}
+            title="Add a project webhook"
+            note="It gets events from now on."
+          >
             <AddWebhook projectId={projectId} onAdded={again} onDone={() => setAdding(false)} />
           </Sheet>
         )}
@@ -111,7 +119,8 @@ interface AddWebhookProps {
 function AddWebhook({ projectId, onAdded, onDone }: AddWebhookProps): ReactNode {
   const [draft, setDraft] = useState(() => draftOf(null));
   const add = useMutation({
-    mutationFn: () => call<CreatedProjectWebhook>("POST", projectWebhooksPath(projectId), { body: bodyOf(draft) }),
+    mutationFn: () =>
+      call<CreatedProjectWebhook>("POST", projectWebhooksPath(projectId), { body: bodyOf(draft) }),
     onSuccess: onAdded,
   });
   const errors = fieldErrors(add.error);

@@ -18,16 +18,27 @@ const overlaps = [
 ] as const;
 type Overlap = (typeof overlaps)[number]["value"];
 
-export function SigningSecret({ projectId, configured }: { projectId: string; configured: boolean }): ReactNode {
+export function SigningSecret({
+  projectId,
+  configured,
+}: {
+  projectId: string;
+  configured: boolean;
+}): ReactNode {
   const [overlap, setOverlap] = useState<Overlap>("24h");
   const [asking, setAsking] = useState(false);
   const rotate = useMutation({
     mutationFn: () =>
-      call<{ data: RotatedSecret }>("POST", projectPath(projectId, "/agent/webhook/secret"), { body: { overlap } }),
+      call<{ data: RotatedSecret }>("POST", projectPath(projectId, "/agent/webhook/secret"), {
+        body: { overlap },
+      }),
   });
   const made = rotate.data?.data;
   return (
-    <Card title="Signing secret" note="Each attempt is signed (Standard Webhooks), so that receivers can tell it from a forgery.">
+    <Card
+      title="Signing secret"
+      note="Each attempt is signed (Standard Webhooks), so that receivers can tell it from a forgery."
+    >
       {configured ? (
         <div className="space-y-3">
           {made === undefined ? (
@@ -66,7 +77,12 @@ export function SigningSecret({ projectId, configured }: { projectId: string; co
             <p>Attempts are signed with both secrets for a while, so that receivers can change over.</p>
             <div className="flex flex-wrap items-center gap-2">
               The old secret signs along
-              <Choice label="Old secret signs along" options={overlaps} value={overlap} onChange={setOverlap} />
+              <Choice
+                label="Old secret signs along"
+                options={overlaps}
+                value={overlap}
+                onChange={setOverlap}
+              />
             </div>
           </Confirm>
         </Suspense>

@@ -15,8 +15,18 @@ import { outcomeWords } from "../../words.ts";
 const choices: readonly { value: string; label: string; event: EventName; channel: Channel }[] = [
   { value: "session.ended", label: "session.ended", event: "session.ended", channel: "call" },
   { value: "call.ended", label: "call.ended", event: "call.ended", channel: "call" },
-  { value: "session.finalized", label: "session.finalized, of a call", event: "session.finalized", channel: "call" },
-  { value: "session.finalized text", label: "session.finalized, of a text", event: "session.finalized", channel: "text" },
+  {
+    value: "session.finalized",
+    label: "session.finalized, of a call",
+    event: "session.finalized",
+    channel: "call",
+  },
+  {
+    value: "session.finalized text",
+    label: "session.finalized, of a text",
+    event: "session.finalized",
+    channel: "text",
+  },
   { value: "recording.ready", label: "recording.ready", event: "recording.ready", channel: "call" },
 ];
 
@@ -26,9 +36,13 @@ export function TestEvent({ projectId, configured }: { projectId: string; config
   const test = useMutation({
     mutationFn: async () => {
       const chosen = choices.find((choice) => choice.value === value);
-      const { data } = await call<{ data: WebhookLogDetail }>("POST", projectPath(projectId, "/agent/webhook/test"), {
-        body: { event: chosen?.event, channel: chosen?.channel },
-      });
+      const { data } = await call<{ data: WebhookLogDetail }>(
+        "POST",
+        projectPath(projectId, "/agent/webhook/test"),
+        {
+          body: { event: chosen?.event, channel: chosen?.channel },
+        },
+      );
       return data;
     },
   });
@@ -72,10 +86,18 @@ export function TestEvent({ projectId, configured }: { projectId: string; config
 
 function Answer({ projectId, log }: { projectId: string; log: WebhookLogDetail }): ReactNode {
   return (
-    <section aria-label="Answer to the test event" className="mt-4 overflow-clip rounded-lg border border-line">
-      <div role="status" className="flex flex-wrap items-center gap-2 border-b border-line bg-sunken px-3 py-2">
+    <section
+      aria-label="Answer to the test event"
+      className="mt-4 overflow-clip rounded-lg border border-line"
+    >
+      <div
+        role="status"
+        className="flex flex-wrap items-center gap-2 border-b border-line bg-sunken px-3 py-2"
+      >
         <OutcomeBadge outcome={log.outcome} status={log.responseStatus} />
-        {log.durationMs !== null && <span className="numbers text-[13px] text-ink-2">{length(log.durationMs)}</span>}
+        {log.durationMs !== null && (
+          <span className="numbers text-[13px] text-ink-2">{length(log.durationMs)}</span>
+        )}
         <Link
           to="/p/$projectId/logs"
           params={{ projectId }}
@@ -88,7 +110,9 @@ function Answer({ projectId, log }: { projectId: string; log: WebhookLogDetail }
       {log.outcome !== "delivered" && (
         <p className="border-b border-line px-3 py-2 text-[13px] text-ink-2">
           {outcomeWords[log.outcome].meaning}
-          {log.errorCode !== null && <code className="ml-1.5 font-mono text-xs text-bad">{log.errorCode}</code>}
+          {log.errorCode !== null && (
+            <code className="ml-1.5 font-mono text-xs text-bad">{log.errorCode}</code>
+          )}
         </p>
       )}
       <Body text={log.responseBody} what="Body of the answer" none="There was no body in the answer." />

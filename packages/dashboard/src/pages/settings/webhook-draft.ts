@@ -19,7 +19,9 @@ interface HeaderDraft {
   readonly value: string;
 }
 
-export function draftOf(webhook: (Omit<AgentWebhook, "events"> & { events?: readonly EventName[] | undefined }) | null): WebhookDraft {
+export function draftOf(
+  webhook: (Omit<AgentWebhook, "events"> & { events?: readonly EventName[] | undefined }) | null,
+): WebhookDraft {
   return {
     url: webhook?.url ?? "",
     headers: (webhook?.headers ?? []).map(({ key, value }, row) => ({ row, key, value })),
@@ -33,14 +35,18 @@ export function draftOf(webhook: (Omit<AgentWebhook, "events"> & { events?: read
 }
 
 /** What is sent: fields that are empty are left out, for the API has defaults of its own. */
-export function bodyOf(draft: WebhookDraft): Omit<PostSessionWebhook, "events"> & { events: readonly EventName[] } {
+export function bodyOf(
+  draft: WebhookDraft,
+): Omit<PostSessionWebhook, "events"> & { events: readonly EventName[] } {
   const delivery = {
     ...(draft.timeout.trim() === "" ? {} : { timeout: draft.timeout.trim() }),
     ...(draft.retries ? { retries: { attempts: Number(draft.attempts), window: draft.window.trim() } } : {}),
   };
   return {
     url: draft.url.trim(),
-    ...(draft.headers.length === 0 ? {} : { headers: draft.headers.map(({ key, value }) => ({ key: key.trim(), value })) }),
+    ...(draft.headers.length === 0
+      ? {}
+      : { headers: draft.headers.map(({ key, value }) => ({ key: key.trim(), value })) }),
     events: draft.events,
     ...(Object.keys(delivery).length === 0 ? {} : { delivery }),
   };

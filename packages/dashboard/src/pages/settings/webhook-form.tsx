@@ -47,7 +47,9 @@ export function WebhookForm({ draft, onChange, events, errors }: WebhookFormProp
             />
           ))}
         </ul>
-        {errors.of("events") !== undefined && <p className="mt-1 text-[13px] text-bad">{errors.of("events")}</p>}
+        {errors.of("events") !== undefined && (
+          <p className="mt-1 text-[13px] text-bad">{errors.of("events")}</p>
+        )}
       </fieldset>
       <Headers draft={draft} set={set} errors={errors} />
       <Delivery draft={draft} set={set} errors={errors} />
@@ -104,7 +106,8 @@ function Headers({ draft: { headers }, set, errors }: PartProps): ReactNode {
     <fieldset>
       <legend className="text-[13px] font-medium">Headers</legend>
       <p className="mb-2 text-[13px] text-ink-3">
-        Sent along with each attempt. Values are kept encrypted and shown masked; leave a masked one as it is to keep it.
+        Sent along with each attempt. Values are kept encrypted and shown masked; leave a masked one as it is
+        to keep it.
       </p>
       <ul className="space-y-2">
         {headers.map(({ row, key, value }, index) => {
@@ -145,7 +148,11 @@ function Headers({ draft: { headers }, set, errors }: PartProps): ReactNode {
           );
         })}
       </ul>
-      <Button small className="mt-2" onClick={() => set({ headers: [...headers, { row: next, key: "", value: "" }] })}>
+      <Button
+        small
+        className="mt-2"
+        onClick={() => set({ headers: [...headers, { row: next, key: "", value: "" }] })}
+      >
         <PlusIcon className="size-3.5" />
         Add a header
       </Button>
@@ -178,7 +185,8 @@ function Delivery({ draft, set, errors }: PartProps): ReactNode {
           <span>
             <span className="font-medium">Retry what was not answered 2xx</span>
             <span className="block text-[13px] text-ink-2">
-              Without it each event is attempted once. With it the events of a session still come in order: the lane waits.
+              Without it each event is attempted once. With it the events of a session still come in order:
+              the lane waits.
             </span>
           </span>
         </label>
