@@ -1,6 +1,4 @@
 /** The query of a page's address: plain names and texts, as people write and share them. */
-export type Search = Readonly<Record<string, string | undefined>>;
-
 export const parseSearch = (text: string): Record<string, string> =>
   Object.fromEntries(new URLSearchParams(text));
 
@@ -37,9 +35,9 @@ export const spans = {
   "7d": { label: "Last 7 days", ms: 7 * 86_400_000 },
   "30d": { label: "Last 30 days", ms: 30 * 86_400_000 },
 } as const;
-export type Span = keyof typeof spans;
+type Span = keyof typeof spans;
 
-export const isSpan = (text: string | undefined): text is Span => text !== undefined && text in spans;
+const isSpan = (text: string | undefined): text is Span => text !== undefined && text in spans;
 
 /** When a span begins: by the minute, so that the same list is asked for within it. */
 export function since(span: string | undefined): string | undefined {

@@ -2,6 +2,7 @@ import { type ReactNode, type RefObject, useEffect, useRef, useState } from "rea
 import type { Endpoint, EventName, TimelineEvent, TimelineMissing } from "../api/types.ts";
 import { length, moment } from "../format.ts";
 import { EventDot } from "../ui/badge.tsx";
+import { Scroller } from "../ui/scroller.tsx";
 import { eventWords, missingWords, reportWords, unsentWords } from "../words.ts";
 import { labelled } from "./axis.ts";
 import type { EndpointLane, Lanes } from "./lanes.ts";
@@ -24,11 +25,8 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
   const width = useWidth(track);
   const { axis } = lanes;
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too
-    <div
-      tabIndex={0}
-      role="region"
-      aria-label="Lanes: what happened, from left to right"
+    <Scroller
+      label="Lanes: what happened, from left to right"
       className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:8.9rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
     >
       <div
@@ -72,7 +70,7 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
           </Lane>
         ))}
       </div>
-    </div>
+    </Scroller>
   );
 }
 

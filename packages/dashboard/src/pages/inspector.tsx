@@ -10,6 +10,7 @@ import { Card, PageHead } from "../ui/card.tsx";
 import { CopyButton } from "../ui/copy.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { Empty, ErrorNotice, Loading } from "../ui/notice.tsx";
+import { Scroller } from "../ui/scroller.tsx";
 import { eventNames, eventWords } from "../words.ts";
 import { Snippet } from "./inspector/snippet.tsx";
 import { useArrivals } from "./inspector/use-arrivals.ts";
@@ -60,13 +61,7 @@ export default function InspectorPage(): ReactNode {
               </span>
             }
           >
-            {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-            <div
-              tabIndex={0}
-              role="region"
-              aria-label="Requests"
-              className="max-h-64 overflow-y-auto lg:max-h-[calc(100dvh-12rem)]"
-            >
+            <Scroller label="Requests" className="max-h-64 overflow-y-auto lg:max-h-[calc(100dvh-12rem)]">
               <ul>
                 {rows.map((row) => (
                   <RequestItem
@@ -90,7 +85,7 @@ export default function InspectorPage(): ReactNode {
                   </Button>
                 </div>
               )}
-            </div>
+            </Scroller>
           </Card>
           <div className="min-w-0 space-y-5">
             <Card

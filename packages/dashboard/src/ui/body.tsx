@@ -3,6 +3,7 @@ import { byteLength, bytes, count } from "../format.ts";
 import { Button } from "./button.tsx";
 import { CopyButton } from "./copy.tsx";
 import { prettyLines, type Token } from "./json-text.ts";
+import { Scroller } from "./scroller.tsx";
 
 /** Longer texts are shown in part first: laying out a megabyte in one line takes a browser seconds. */
 const shownFirst = { characters: 12_000, lines: 300 } as const;
@@ -46,8 +47,7 @@ export function Body({ text, what, none }: BodyProps): ReactNode {
         )}
         <CopyButton text={text} what={what} />
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-      <div tabIndex={0} role="region" aria-label={what} className="max-h-[26rem] overflow-auto">
+      <Scroller label={what} className="max-h-[26rem] overflow-auto">
         <pre dir="auto" className="foreign p-3 font-mono text-[12.5px] leading-[1.55] whitespace-pre-wrap">
           {pretty ? (
             <Lines lines={whole ? lines : lines.slice(0, shownFirst.lines)} cut={!whole} />
@@ -55,7 +55,7 @@ export function Body({ text, what, none }: BodyProps): ReactNode {
             <Blocks text={whole ? text : text.slice(0, shownFirst.characters)} />
           )}
         </pre>
-      </div>
+      </Scroller>
       {hidden && (
         <div className="border-t border-line px-2 py-1.5">
           <Button small onClick={() => setWhole(!whole)}>
@@ -73,34 +73,40 @@ export function Body({ text, what, none }: BodyProps): ReactNode {
 
 /** Lines in groups that are laid out when they come into view. */
 function Lines({ lines, cut }: { lines: readonly Token[][]; cut: boolean }): ReactNode {
-  const groups: Token[][][] = [];
-  for (let at = 0; at < lines.length; at += 100) groups.push(lines.slice(at, at + 100) as Token[][]);
-  return groups.map((group, number) => (
-    <span key={number} className="block [contain-intrinsic-block-size:auto_120rem] [content-visibility:auto]">
-      {group.map((line, index) => (
-        <span key={index} className="block min-h-[1.55em]">
-          {line.map((token, position) => (
-            <span key={position} className={colors[token.kind]}>
-              {cut && token.text.length > 4_000 ? (
-                `${token.text.slice(0, 4_000)}…`
-              ) : (
-                <Blocks text={token.text} />
-              )}
-            </span>
-          ))}
-        </span>
+  return partsOf(lines.length, 100).map(({ from, to }) => (
+    <span key={from} className="block [contain-intrinsic-block-size:auto_120rem] [content-visibility:auto]">
+      {partsOf(to - from, 1).map(({ from: line }) => (
+        <Line key={line} tokens={lines[from + line] ?? []} cut={cut} />
       ))}
     </span>
   ));
 }
 
+function Line({ tokens, cut }: { tokens: readonly Token[]; cut: boolean }): ReactNode {
+  const pieces = tokens.map(({ kind, text }, place) => ({ kind, text, place }));
+  return (
+    <span className="block min-h-[1.55em]">
+      {pieces.map(({ kind, text, place }) => (
+        <span key={place} className={colors[kind]}>
+          {cut && text.length > 4_000 ? `${text.slice(0, 4_000)}…` : <Blocks text={text} />}
+        </span>
+      ))}
+    </span>
+  );
+}
+
 function Blocks({ text }: { text: string }): ReactNode {
   if (text.length <= blockCharacters) return text;
-  const blocks: string[] = [];
-  for (let at = 0; at < text.length; at += blockCharacters) blocks.push(text.slice(at, at + blockCharacters));
-  return blocks.map((block, index) => (
-    <span key={index} className="block [contain-intrinsic-block-size:auto_60rem] [content-visibility:auto]">
-      {block}
+  return partsOf(text.length, blockCharacters).map(({ from, to }) => (
+    <span key={from} className="block [contain-intrinsic-block-size:auto_60rem] [content-visibility:auto]">
+      {text.slice(from, to)}
     </span>
   ));
 }
+
+/** A length cut into parts of a size; the last may be shorter. */
+const partsOf = (length: number, size: number): { from: number; to: number }[] =>
+  Array.from({ length: Math.ceil(length / size) }, (_, number) => ({
+    from: number * size,
+    to: Math.min((number + 1) * size, length),
+  }));

@@ -2,7 +2,7 @@ import { Select } from "@base-ui/react/select";
 import type { ReactNode } from "react";
 import { CheckIcon, ChevronIcon } from "./icons.tsx";
 
-export interface Option<Value extends string> {
+interface Option<Value extends string> {
   readonly value: Value;
   readonly label: string;
   readonly mark?: ReactNode;

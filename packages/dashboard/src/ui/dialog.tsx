@@ -4,6 +4,7 @@ import { type ReactNode, useState } from "react";
 import { Button, buttonClass } from "./button.tsx";
 import { CloseIcon } from "./icons.tsx";
 import { ErrorNotice } from "./notice.tsx";
+import { Scroller } from "./scroller.tsx";
 
 const backdrop =
   "fixed inset-0 z-40 bg-[rgb(15_16_20/0.45)] transition-opacity duration-150 data-[ending-style]:opacity-0 data-[starting-style]:opacity-0";
@@ -136,15 +137,9 @@ export function Sheet({ open, onClose, title, note, children }: SheetProps): Rea
               <CloseIcon />
             </Dialog.Close>
           </header>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-          <div
-            tabIndex={0}
-            role="region"
-            aria-label="Details"
-            className="min-h-0 flex-1 overflow-y-auto px-4 py-5 sm:px-6"
-          >
+          <Scroller label="Details" className="min-h-0 flex-1 overflow-y-auto px-4 py-5 sm:px-6">
             {children}
-          </div>
+          </Scroller>
         </Dialog.Popup>
       </Dialog.Portal>
     </Dialog.Root>

@@ -59,7 +59,6 @@ export const EraseIcon = icon(
   <path d="M4 7h16M10 11v6M14 11v6M6 7l1 12a1 1 0 0 0 1 1h8a1 1 0 0 0 1-1l1-12M9 7V4h6v3" />,
 );
 export const DownloadIcon = icon(<path d="M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14" />);
-export const SearchIcon = InspectorIcon;
 export const PlayIcon = icon(<path d="M8 5.5v13l10.5-6.5L8 5.5Z" fill="currentColor" />);
 export const PauseIcon = icon(<path d="M8.5 5.5v13M15.5 5.5v13" strokeWidth={3} />);
 export const PlusIcon = icon(<path d="M12 5v14M5 12h14" />);
@@ -75,7 +74,6 @@ export const ScreenIcon = icon(<path d="M4 5h16v11H4zM9 20h6M12 16v4" />);
 export const SignOutIcon = icon(
   <path d="M14 5H6a1 1 0 0 0-1 1v12a1 1 0 0 0 1 1h8M11 12h9.5M17 8.5l3.5 3.5-3.5 3.5" />,
 );
-export const EndpointIcon = icon(<path d="M5 12h12M13 7l5 5-5 5M20 5v14" />);
 
 export function Mark({ className = "size-7" }: IconProps): ReactNode {
   return (

@@ -69,7 +69,6 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
             const row = rows[index];
             if (row === undefined) return null;
             return (
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the row's first cell has a link or button that does the same
               <tr
                 key={idOf(row)}
                 aria-rowindex={index + 2}
@@ -101,7 +100,7 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
 /** Stands for rows that are not laid out. One cell: more would give hidden columns a width on narrow pages. */
 function Spacer({ height }: { height: number }): ReactNode {
   return (
-    <tr aria-hidden="true" style={{ height }}>
+    <tr style={{ height }}>
       <td className="p-0" />
     </tr>
   );

@@ -3,6 +3,7 @@ import { type ReactNode, useDeferredValue, useMemo, useRef, useState } from "rea
 import { count, cut } from "../format.ts";
 import { Button } from "./button.tsx";
 import { inputClass } from "./field.tsx";
+import { Scroller } from "./scroller.tsx";
 
 /** Up to here all are laid out; beyond, only those in view. */
 const plainMost = 60;
@@ -91,7 +92,7 @@ function Value({ text }: { text: string }): ReactNode {
 
 /** One line each, laid out as they come into view; a chosen one is shown whole below. */
 function Many({ entries }: { entries: readonly Entry[] }): ReactNode {
-  const scroller = useRef<HTMLDivElement>(null);
+  const scroller = useRef<HTMLElement>(null);
   const [chosen, setChosen] = useState<Entry | null>(null);
   const rows = useVirtualizer({
     count: entries.length,
@@ -101,8 +102,7 @@ function Many({ entries }: { entries: readonly Entry[] }): ReactNode {
   });
   return (
     <>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-      <div ref={scroller} tabIndex={0} role="region" aria-label="Variables" className="h-96 overflow-y-auto">
+      <Scroller scrolls={scroller} label="Variables" className="h-96 overflow-y-auto">
         <div className="relative" style={{ height: rows.getTotalSize() }}>
           {rows.getVirtualItems().map(({ index, start }) => {
             const entry = entries[index];
@@ -125,7 +125,7 @@ function Many({ entries }: { entries: readonly Entry[] }): ReactNode {
             );
           })}
         </div>
-      </div>
+      </Scroller>
       {chosen !== null && (
         <div className="border-t border-line px-4 py-3" role="status">
           <p dir="auto" className="foreign font-mono text-[12.5px] text-ink-2">

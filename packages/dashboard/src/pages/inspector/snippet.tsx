@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 import type { EventName } from "../../api/types.ts";
 import { Card } from "../../ui/card.tsx";
 import { CopyButton } from "../../ui/copy.tsx";
+import { Scroller } from "../../ui/scroller.tsx";
 import { type Framework, frameworks, snippetOf } from "./snippets.ts";
 
 /** A receiver for the chosen event, ready to be copied. */
@@ -28,10 +29,9 @@ export function Snippet({ event }: { event: EventName | null }): ReactNode {
           </button>
         ))}
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must scroll by keyboard too */}
-      <div tabIndex={0} role="region" aria-label="Receiver" className="overflow-x-auto">
+      <Scroller label="Receiver" className="overflow-x-auto">
         <pre className="p-4 font-mono text-[12.5px] leading-[1.6]">{code}</pre>
-      </div>
+      </Scroller>
     </Card>
   );
 }

@@ -215,9 +215,8 @@ function Side({ title, size, raw, children }: SideProps): ReactNode {
 export function HeaderList({ headers }: { headers: readonly { name: string; value: string }[] }): ReactNode {
   return (
     <dl className="grid grid-cols-[minmax(5rem,auto)_minmax(0,1fr)] gap-x-4 gap-y-0.5 border-b border-line px-3 py-2.5 font-mono text-xs">
-      {headers.map(({ name, value }, index) => (
-        // A header may stand twice; the list never changes its order.
-        <div key={`${name} ${index}`} className="contents">
+      {headers.map(({ name, value }) => (
+        <div key={`${name} ${value}`} className="contents">
           <dt className="foreign text-ink-3">{name.slice(0, 200)}</dt>
           <dd className="foreign">{value.slice(0, 2_048)}</dd>
         </div>

@@ -29,7 +29,11 @@ export function Waveform({ peaks, played }: WaveformProps): ReactNode {
   useEffect(() => {
     if (canvas.current !== null) draw(canvas.current, peaks, played);
   }, [peaks, played, looks]);
-  return <canvas ref={canvas} className="size-full" aria-hidden="true" />;
+  return (
+    <span aria-hidden="true">
+      <canvas ref={canvas} className="size-full" />
+    </span>
+  );
 }
 
 function draw(canvas: HTMLCanvasElement, peaks: WaveformProps["peaks"], played: number): void {
