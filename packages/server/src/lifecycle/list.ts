@@ -48,11 +48,14 @@ export async function listSessions(
  * The statement that lists sessions in order: of each facet that fits, the index from the newest on, merged while it is
  * read. A condition on facets in one scan (`= ANY`) would sort all that fit; a condition without them reads all that do
  * not fit.
+ *
+ * @param most how many are wanted of it; null: all.
  */
 function merged(
   projectId: string,
   filters: SessionFilters,
   after: Place | null,
+  most: number | null,
 ): { readonly sql: string; readonly values: unknown[] } {
   const values: unknown[] = [projectId];
   const parameter = (value: unknown): string => `$${values.push(value)}`;
@@ -66,11 +69,13 @@ function merged(
     );
   }
   const where = conditions.join(" AND ");
+  const order = "ORDER BY created_at DESC, session_key DESC";
+  const ordered = `${order}${most === null ? "" : ` LIMIT ${most}`}`;
   const scans = sessionFacets(filters).map(
-    (facet) => `SELECT * FROM sessions WHERE ${where} AND (${sessionFacetSql}) = ${parameter(facet)}`,
+    (facet) =>
+      `(SELECT * FROM sessions WHERE ${where} AND (${sessionFacetSql}) = ${parameter(facet)} ${ordered})`,
   );
   const none = "SELECT * FROM sessions WHERE project_id = $1 AND false";
-  const order = "ORDER BY created_at DESC, session_key DESC";
   return { sql: `(${scans.length === 0 ? none : scans.join(" UNION ALL ")}) AS sessions ${order}`, values };
 }
 
@@ -80,13 +85,9 @@ async function rowsOf(
   filters: SessionFilters,
   after: Place | null,
   limit: number,
-  offset = 0,
 ): Promise<Row[]> {
-  const { sql, values } = merged(projectId, filters, after);
-  const { rows } = await pool.query<Row>(
-    `SELECT ${listed} FROM ${sql} LIMIT ${limit} OFFSET ${offset}`,
-    values,
-  );
+  const { sql, values } = merged(projectId, filters, after, limit);
+  const { rows } = await pool.query<Row>(`SELECT ${listed} FROM ${sql} LIMIT ${limit}`, values);
   return rows;
 }
 
@@ -144,8 +145,8 @@ async function searchedPage(
   }
 }
 
-/** A moment after every session's, in microseconds: the year 2286. */
-const beyondAll = 9_999_999_999_999_999;
+/** A moment after every session's, in microseconds: the year 2255. */
+const beyondAll = 9_000_000_000_000_000;
 
 async function exactly(
   pool: pg.Pool,
@@ -179,7 +180,7 @@ async function searchStepOf(
   after: Place | null,
   limit: number,
 ): Promise<SearchStep> {
-  const { sql, values } = merged(projectId, filters, after);
+  const { sql, values } = merged(projectId, filters, after, searchStep);
   const sought = `$${values.push(text)}`;
   const { rows } = await pool.query<Row & { examined: number; fits: boolean }>(
     `WITH examined AS MATERIALIZED (
@@ -206,7 +207,7 @@ async function searchStepOf(
 async function numberedPage(pool: pg.Pool, projectId: string, query: SessionsQuery): Promise<SessionsPage> {
   const page = query.page ?? 1;
   const pageSize = query.pageSize ?? query.limit;
-  const { sql, values } = merged(projectId, query, null);
+  const { sql, values } = merged(projectId, query, null, null);
   const text = query.text === undefined ? null : `$${values.push(query.text)}`;
   const fits =
     text === null
