@@ -14,7 +14,7 @@ const tokenInAddress = (): string | null => new URLSearchParams(location.hash.sl
 
 /** Where to go afterwards: a page of the dashboard and nothing else, whatever the address says. */
 const safeNext = (next: string | undefined): string | null =>
-  next !== undefined && /^\/p\/[\w-]+(?:[/?][^\\]*)?$/.test(next) ? next : null;
+  /^(?:\/dashboard)?(\/p\/[\w-]+(?:[/?][^\\]*)?)$/.exec(next ?? "")?.[1] ?? null;
 
 export default function SignInPage(): ReactNode {
   const { next } = useSearch({ from: "/sign-in" });

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, Navigate, Outlet, useLocation, useParams } from "@tanstack/react-router";
-import { type ReactNode, useEffect } from "react";
+import { Link, Outlet, useNavigate, useParams, useRouter } from "@tanstack/react-router";
+import { type ReactNode, useEffect, useState } from "react";
 import { isSignedOut, whoQuery } from "../api/queries.ts";
 import type { DashboardSession } from "../api/types.ts";
 import { rememberProject } from "../last-project.ts";
@@ -21,9 +21,8 @@ const places = [
 export function Frame(): ReactNode {
   const { projectId } = useParams({ from: "/p/$projectId" });
   const who = useQuery(whoQuery);
-  const { href } = useLocation();
   useEffect(() => rememberProject(projectId), [projectId]);
-  if (isSignedOut(who.error)) return <Navigate to="/sign-in" search={{ next: href }} />;
+  if (isSignedOut(who.error)) return <ToSignIn />;
   if (who.data === undefined) {
     return (
       <div className="mx-auto max-w-2xl p-6">
@@ -36,6 +35,18 @@ export function Frame(): ReactNode {
     );
   }
   return <FrameOf who={who.data} projectId={projectId} />;
+}
+
+/** Leads to the sign-in, once, and from there back to where one was. */
+function ToSignIn(): ReactNode {
+  const navigate = useNavigate();
+  const router = useRouter();
+  // Where one was when it began: the address changes while the other page loads.
+  const [next] = useState(() => router.state.location.href);
+  useEffect(() => {
+    void navigate({ to: "/sign-in", search: { next }, replace: true });
+  }, [navigate, next]);
+  return <Loading what="the sign-in" />;
 }
 
 function FrameOf({ who, projectId }: { who: DashboardSession; projectId: string }): ReactNode {
