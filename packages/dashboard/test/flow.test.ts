@@ -169,8 +169,8 @@ describe("a new user", () => {
     const lanes = page.getByRole("region", { name: "Agent's webhook" });
     await lanes.getByRole("button", { name: /^session.finalized, attempt 1/ }).click();
     const sheet = page.getByRole("dialog");
-    await sheet.getByRole("region", { name: "Request" }).getByText('"callStatus"').waitFor();
-    await sheet.getByRole("region", { name: "Response" }).getByText('"stored"').waitFor();
+    await sheet.getByRole("region", { name: "Request", exact: true }).getByText('"callStatus"').waitFor();
+    await sheet.getByRole("region", { name: "Response", exact: true }).getByText('"stored"').waitFor();
     await visitor.picture("attempt");
     await sheet.getByRole("button", { name: "Copy as curl" }).click();
     const copied = (await page.evaluate("navigator.clipboard.readText()")) as string;

@@ -60,7 +60,8 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
       .first()
       .waitFor(),
   "/logs": (page) => page.getByRole("table", { name: "Attempts" }).waitFor(),
-  "/logs?log=": (page) => page.getByRole("dialog").getByRole("region", { name: "Response" }).waitFor(),
+  "/logs?log=": (page) =>
+    page.getByRole("dialog").getByRole("region", { name: "Response", exact: true }).waitFor(),
   "/logs?view=unsent": (page) =>
     page.getByText("Every event had a place to go").or(page.getByRole("table")).waitFor(),
   "/inspector": (page) => page.getByText("Signature valid").first().waitFor(),

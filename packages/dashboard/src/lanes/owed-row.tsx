@@ -124,11 +124,11 @@ function Wait({ from, to, waitedMs, again, color, width }: WaitProps): ReactNode
   const roomy = (to - from) * width > wordsPx && waitedMs >= 100;
   return (
     <span
-      className={`absolute top-1/2 h-0 border-t-[1.5px] ${again ? "border-dotted" : "border-solid opacity-70"}`}
+      className={`absolute top-1/2 h-0 border-t-[1.5px] ${again ? "border-dotted" : "border-solid"}`}
       style={{
         left: `${from * 100}%`,
         width: `${(to - from) * 100}%`,
-        borderColor: again ? "var(--line-strong)" : color,
+        borderColor: again ? "var(--line-strong)" : `color-mix(in srgb, ${color} 70%, transparent)`,
       }}
     >
       {roomy && (

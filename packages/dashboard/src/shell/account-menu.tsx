@@ -4,7 +4,7 @@ import { call } from "../api/http.ts";
 import type { DashboardSession } from "../api/types.ts";
 import { keepTheme, readTheme } from "../theme.ts";
 import { Button, buttonClass } from "../ui/button.tsx";
-import { ChevronIcon, MoonIcon, ScreenIcon, SignOutIcon, SunIcon } from "../ui/icons.tsx";
+import { ChevronIcon, MoonIcon, PersonIcon, ScreenIcon, SignOutIcon, SunIcon } from "../ui/icons.tsx";
 
 const themes = [
   { theme: "system", label: "As the system", Icon: ScreenIcon },
@@ -33,16 +33,13 @@ export function AccountMenu({ who }: { who: DashboardSession }): ReactNode {
       <button
         type="button"
         popoverTarget={id}
-        aria-label="Account and appearance"
         className={`${buttonClass("quiet")} md:w-full md:justify-start md:px-2.5`}
       >
-        <span
-          aria-hidden="true"
-          className="grid size-6 place-items-center rounded-full bg-accent-soft text-[11px] font-semibold text-accent"
-        >
-          {name[0]}
+        <span className="grid size-6 place-items-center rounded-full bg-accent-soft text-accent">
+          <PersonIcon className="size-4" />
         </span>
         <span className="hidden min-w-0 flex-1 truncate text-left md:block">{name}</span>
+        <span className="sr-only">Account and appearance</span>
         <ChevronIcon className="hidden size-4 -rotate-90 text-ink-3 md:block" />
       </button>
       <div

@@ -22,29 +22,32 @@ const popup =
 const item =
   "grid cursor-pointer grid-cols-[1rem_1fr] items-start gap-2 rounded-md px-2 py-1.5 outline-none select-none data-[highlighted]:bg-sunken";
 
-function Items<Value extends string>({ options }: { options: readonly Option<Value>[] }): ReactNode {
+function Items<Value extends string>({ label, options }: CommonProps<Value>): ReactNode {
   return (
     <Select.Portal>
-      <Select.Positioner sideOffset={6} alignItemWithTrigger={false} className="z-50 outline-none">
-        <Select.Popup className={popup}>
-          <Select.List>
-            {options.map(({ value, label, mark, note }) => (
-              <Select.Item key={value} value={value} className={item}>
-                <Select.ItemIndicator className="col-start-1 pt-0.5 text-accent">
-                  <CheckIcon className="size-3.5" />
-                </Select.ItemIndicator>
-                <span className="col-start-2 min-w-0">
-                  <Select.ItemText className="foreign flex items-center gap-1.5">
-                    {mark}
-                    {label}
-                  </Select.ItemText>
-                  {note !== undefined && <span className="block text-xs text-ink-3">{note}</span>}
-                </span>
-              </Select.Item>
-            ))}
-          </Select.List>
-        </Select.Popup>
-      </Select.Positioner>
+      {/* It stands outside of the page's main part: a landmark of its own. */}
+      <section aria-label={`Options: ${label}`}>
+        <Select.Positioner sideOffset={6} alignItemWithTrigger={false} className="z-50 outline-none">
+          <Select.Popup className={popup}>
+            <Select.List>
+              {options.map(({ value, label, mark, note }) => (
+                <Select.Item key={value} value={value} className={item}>
+                  <Select.ItemIndicator className="col-start-1 pt-0.5 text-accent">
+                    <CheckIcon className="size-3.5" />
+                  </Select.ItemIndicator>
+                  <span className="col-start-2 min-w-0">
+                    <Select.ItemText className="foreign flex items-center gap-1.5">
+                      {mark}
+                      {label}
+                    </Select.ItemText>
+                    {note !== undefined && <span className="block text-xs text-ink-3">{note}</span>}
+                  </span>
+                </Select.Item>
+              ))}
+            </Select.List>
+          </Select.Popup>
+        </Select.Positioner>
+      </section>
     </Select.Portal>
   );
 }
@@ -75,7 +78,7 @@ export function Choice<Value extends string>({
         </span>
         <ChevronIcon className="size-4 text-ink-3" />
       </Select.Trigger>
-      <Items options={options} />
+      <Items label={label} options={options} />
     </Select.Root>
   );
 }
@@ -114,7 +117,7 @@ export function Choices<Value extends string>({
         </span>
         <ChevronIcon className="size-4 text-ink-3" />
       </Select.Trigger>
-      <Items options={options} />
+      <Items label={label} options={options} />
     </Select.Root>
   );
 }

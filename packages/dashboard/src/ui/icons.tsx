@@ -75,6 +75,13 @@ export const SignOutIcon = icon(
   <path d="M14 5H6a1 1 0 0 0-1 1v12a1 1 0 0 0 1 1h8M11 12h9.5M17 8.5l3.5 3.5-3.5 3.5" />,
 );
 
+export const PersonIcon = icon(
+  <>
+    <circle cx="12" cy="8.5" r="3.5" />
+    <path d="M5 19.5c1.2-3.4 4-5 7-5s5.8 1.6 7 5" />
+  </>,
+);
+
 export function Mark({ className = "size-7" }: IconProps): ReactNode {
   return (
     <svg viewBox="0 0 32 32" className={`shrink-0 ${className}`} aria-hidden="true">
