@@ -65,12 +65,8 @@ function SessionOf({ projectId, session, readAt }: SessionOfProps): ReactNode {
     <>
       <PageHead
         above={<ToSessions projectId={projectId} />}
-        title={
-          <span className="inline-flex max-w-full items-center gap-1.5">
-            <span className="foreign font-mono text-[19px] tracking-tight">{sessionId}</span>
-            <CopyButton text={sessionId} what="the session's id" />
-          </span>
-        }
+        title={<span className="font-mono text-[19px] tracking-tight">{sessionId}</span>}
+        beside={<CopyButton text={sessionId} what="the session's id" />}
         actions={
           erasedAt === null && <EraseButton projectId={projectId} sessionId={sessionId} onErased={again} />
         }
