@@ -9,6 +9,7 @@ import { latency } from "./latency.ts";
 import { describeMachine, loadNow, type Machine } from "./machine.ts";
 import { neighbour } from "./neighbour.ts";
 import { overload } from "./overload.ts";
+import { pages } from "./pages.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
@@ -25,6 +26,7 @@ const benchmarks: readonly Benchmark[] = [
   growth,
   scale,
   overload,
+  pages,
   versus,
   disk,
 ];

@@ -1,7 +1,7 @@
 import type pg from "pg";
 
 /** How the rows are spread, as the filters find them. Of `rare` values there is one in so many rows. */
-export const pagesShape = { days: 30, rareEach: 50_000 } as const;
+const pagesShape = { days: 30, rareEach: 50_000 } as const;
 
 const sessionsSql = `
   INSERT INTO sessions (project_id, session_id, version, channel, created_at, opened_at, current_node_id, messages_count,

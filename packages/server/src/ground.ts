@@ -44,7 +44,10 @@ export class Started {
 export interface Ground {
   readonly config: Config;
   readonly connection: Connection;
+  /** For what requests ask, and for what is done now and then. */
   readonly pool: pg.Pool;
+  /** For the path of a delivery: reports, claims, outcomes, and the keys of those who report. */
+  readonly pathPool: pg.Pool;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly secretKey: Buffer;
@@ -66,7 +69,8 @@ export async function prepareGround(options: StartOptions, started: Started): Pr
   }
   const connection = { connectionString };
   const pool = createPool(connection, log);
-  started.add(() => pool.end());
+  const pathPool = createPool(connection, log, "path");
+  started.add(() => Promise.all([pool.end(), pathPool.end()]));
   await waitForAnswer(pool);
   await checkDurability(pool);
   const applied = await migrate(pool);
@@ -78,7 +82,8 @@ export async function prepareGround(options: StartOptions, started: Started): Pr
   const sealer = await openSealer(pool, secretKey, config.oldSecretKeys);
   await keepResealing(pool, sealer, log, started);
   const ending = { draining: false };
-  return { config, connection, pool, log, metrics: createMetrics(), secretKey, sealer, started, ending };
+  const metrics = createMetrics();
+  return { config, connection, pool, pathPool, log, metrics, secretKey, sealer, started, ending };
 }
 
 const hourMs = 3_600_000;

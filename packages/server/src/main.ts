@@ -91,7 +91,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     wake: () => {},
   };
   const intake = createReportIntake({
-    pool: ground.pool,
+    pool: ground.pathPool,
     log,
     graces: config.graces,
     clock: systemClock,
@@ -135,13 +135,13 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
           options.pid ?? process.pid,
         );
   const access = {
-    keys: createKeyRing(ground.pool),
+    keys: createKeyRing(ground.pathPool),
     sessions: createDashboardSessions(ground.pool),
     limits: createRequestLimits(config.rateLimits, ground.metrics),
     publicUrl: config.publicUrl,
   };
   const routes = routesOf(ground, guard, options.role, intake, links, live, access);
-  server?.answerWith(createApp({ pool: ground.pool, log, routes, ...access }));
+  server?.answerWith(createApp({ pool: ground.pathPool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
     start,
@@ -201,12 +201,12 @@ function startDispatch(
   links: RecordingLinks,
   intake: ReportIntake,
 ): Dispatcher {
-  const { pool, log, metrics, sealer, config, started } = ground;
+  const { pathPool, log, metrics, sealer, config, started } = ground;
   const clients = createClients(guard, systemClock, (url, rule) =>
     log.warn({ event: "delivery.blocked", origin: url.origin, rule }),
   );
   const dispatcher = createDispatcher({
-    pool,
+    pool: pathPool,
     log,
     metrics,
     clients,
@@ -224,10 +224,15 @@ function startDispatch(
     log,
     shareDispatcherLock,
   );
-  const deadlines = watchDeadlines(pool, intake, log);
-  const { retentionMs } = config;
-  const retention = keepRetention({ pool, log, metrics, retentionMs, recordings: recordingsOf(config) });
-  const tallies = keepTallies(pool, log);
+  const deadlines = watchDeadlines(pathPool, intake, log);
+  const retention = keepRetention({
+    pool: ground.pool,
+    log,
+    metrics,
+    retentionMs: config.retentionMs,
+    recordings: recordingsOf(config),
+  });
+  const tallies = keepTallies(ground.pool, log);
   started.add(async () => {
     await Promise.all([deadlines.stop(), retention.stop(), tallies.stop()]);
     await dispatcher.drain();

@@ -349,7 +349,7 @@ describe("an outcome that is stored at the very moment of an erasure", () => {
   /** One delivery that this test has claimed. */
   async function claimOne(): Promise<{
     sessionKey: number;
-    settleWith: (pool: pg.Pool) => Promise<Set<number>>;
+    settleWith: (pool: pg.Pool) => Promise<ReadonlySet<number>>;
   }> {
     projectId = randomUUID();
     const endpointId = randomUUID();
@@ -397,7 +397,10 @@ describe("an outcome that is stored at the very moment of an erasure", () => {
       retryAfterMs: null,
     };
     const settlement = { claim, result, next: { kind: "again", afterMs: 1 }, recordingUrl: null };
-    return { sessionKey, settleWith: (onPool) => settle(onPool, worker, [settlement as never]) };
+    return {
+      sessionKey,
+      settleWith: async (onPool) => (await settle(onPool, worker, [settlement as never])).stored,
+    };
   }
 
   const rowsOf = async (sessionKey: number): Promise<unknown[]> =>

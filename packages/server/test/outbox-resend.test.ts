@@ -81,7 +81,7 @@ async function claimDue(kind: "first" | "again" = "first"): Promise<Claim[]> {
   return (await claimKind(database.pool, worker, kind, room)).claims;
 }
 
-const settleAll = (claims: Claim[]): Promise<Set<number>> =>
+const settleAll = (claims: Claim[]): Promise<ReadonlySet<number>> =>
   settle(
     database.pool,
     worker,
@@ -91,7 +91,7 @@ const settleAll = (claims: Claim[]): Promise<Set<number>> =>
       recordingUrl: null,
       next: { kind: "settled" as const, as: "delivered" as const },
     })),
-  );
+  ).then(({ stored }) => stored);
 
 /** A call whose four events have been delivered; answers their ids in the order of emission. */
 async function deliveredCall(sessionId: string): Promise<number[]> {

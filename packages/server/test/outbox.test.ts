@@ -99,7 +99,7 @@ async function reportAll(sessionId: string, ...reports: Report[]): Promise<void>
   for (const report of reports) await intake.apply(projectId, sessionId, report);
 }
 
-const settleAll = (worker: string, claims: Claim[], result = delivered): Promise<Set<number>> =>
+const settleAll = (worker: string, claims: Claim[], result = delivered): Promise<ReadonlySet<number>> =>
   settle(
     database.pool,
     worker,
@@ -109,7 +109,7 @@ const settleAll = (worker: string, claims: Claim[], result = delivered): Promise
       recordingUrl: null,
       next: { kind: "settled", as: "delivered" },
     })),
-  );
+  ).then(({ stored }) => stored);
 
 const events = (claims: Claim[]): string[] => claims.map((claim) => claim.event);
 

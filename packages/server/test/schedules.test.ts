@@ -260,7 +260,7 @@ class Run {
       const next = afterAttempt({ ...claim, result: attemptResult }, this.#random());
       return { claim, result: attemptResult, recordingUrl: null, next };
     });
-    const stored = await settle(database.pool, worker.id, settlements);
+    const { stored } = await settle(database.pool, worker.id, settlements);
     expect(stored.size).toBe(batch.length);
     worker.freed.push(...batch.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId })));
   }

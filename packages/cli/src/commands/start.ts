@@ -132,9 +132,7 @@ Ctrl-C ends it.`;
 
 function banner(start: StartFile, startPath: string): string {
   const rows: Array<[string, string]> = [
-    ...(start.signInUrl === null
-      ? []
-      : [["Dashboard", `${start.signInUrl} (signs you in once, within an hour)`] as [string, string]]),
+    ["Dashboard", `${start.signInUrl} (signs you in once, within an hour)`],
     ["API", start.apiUrl],
     ["Inspector", `${start.inspectorUrl} (open it in a browser)`],
     ["Project", start.projectId],

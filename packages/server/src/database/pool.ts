@@ -12,13 +12,20 @@ const types: pg.CustomTypesConfig = {
     oid === int8 ? (Number as (text: string) => number) : pg.types.getTypeParser(oid, format as "text"),
 };
 
-/** Most connections that one process opens for statements. LISTEN has one more. */
-const poolSize = 10;
+/**
+ * What a pool's statements are for. Those of the path of a delivery, from the report to the log, have connections of their
+ * own: somebody's slow question to the API cannot keep them waiting. They are few, and the same all the time, so each is
+ * planned once for a connection and not for its values: planning took longer than a statement of one report.
+ */
+export type PoolUse = "requests" | "path";
 
-export function createPool(connection: Connection, log: Logger): pg.Pool {
+/** Most connections of each that one process opens. LISTEN has one or two more. */
+const poolSize: Record<PoolUse, number> = { requests: 6, path: 6 };
+
+export function createPool(connection: Connection, log: Logger, use: PoolUse = "requests"): pg.Pool {
   const pool = new pg.Pool({
     application_name: "sendoff",
-    max: poolSize,
+    max: poolSize[use],
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
     // A statement that takes this long is stuck behind something; its caller answers 503 and tries again.
@@ -26,7 +33,7 @@ export function createPool(connection: Connection, log: Logger): pg.Pool {
     statement_timeout: 15_000,
     // Statements here take milliseconds; compiling one takes a hundred. Each walks an index, whatever the statistics of a
     // table say that was empty a moment ago; and only a plain index scan marks the entries of dead rows for the next one.
-    options: "-c timezone=UTC -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off",
+    options: `-c timezone=UTC -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off${use === "path" ? " -c plan_cache_mode=force_generic_plan" : ""}`,
     types,
     ...connection,
   });

@@ -66,12 +66,21 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const total = (): number => inFlight.first + inFlight.again;
   const free = (): number => limits.inFlightMax - total() - reserved;
   const kindMax = { first: limits.inFlightMax, again: Math.ceil(limits.inFlightMax * retryShare) };
-  const settler = createSettler(parts, (settled) => {
+  /** Lanes that somebody hinted at while outcomes were being stored. */
+  let hintedMeanwhile: Hint[] = [];
+  const settler = createSettler(parts, (settled, goingOn) => {
     const retried = settled.filter(({ claim }) => claim.retries !== null);
-    claimer.freed(settled.map(hintOf), "first");
+    claimer.fresh([...goingOn.map((endpointId) => ({ endpointId, sessionKey: null })), ...hintedMeanwhile]);
+    hintedMeanwhile = [];
+    claimer.freed(settled.map(endpointOf), "first");
     claimer.freed(retried.map(endpointOf), "again");
     endWhenIdle();
   });
+  const wake = (hints: readonly Hint[]): void => {
+    // The commit that hints and the one that settles may have missed each other (lane.ts): it is looked at once more.
+    if (settler.settling()) hintedMeanwhile.push(...hints.filter(({ sessionKey }) => sessionKey !== null));
+    claimer.fresh(hints);
+  };
   const claimer = createClaimer({
     pool,
     log,
@@ -161,7 +170,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   void countThem();
 
   return {
-    wake: claimer.fresh,
+    wake,
     workerId,
     reserve,
     cancel,
@@ -208,12 +217,6 @@ async function attemptClaim(
     });
     return settlementOf(blockedResult("not_composed"), null);
   }
-}
-
-/** The endpoint has a place again; and the lane may have got its next delivery while this one settled. */
-function hintOf({ claim, next }: Settlement): Hint {
-  const goesOn = claim.inLane && claim.event !== "session.finalized" && next.kind === "settled";
-  return { endpointId: claim.endpointId, sessionKey: goesOn ? claim.sessionKey : null };
 }
 
 const endpointOf = ({ claim }: Settlement): Hint => ({ endpointId: claim.endpointId, sessionKey: null });

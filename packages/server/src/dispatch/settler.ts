@@ -13,6 +13,8 @@ export interface Settler {
   add(settlement: Settlement, leaseEndsMs: number, atOnce: boolean): void;
   /** Whether nothing waits to be stored. */
   idle(): boolean;
+  /** Whether outcomes are being stored at this moment. */
+  settling(): boolean;
   /** Whether outcomes cannot be stored at the moment, or too many wait. */
   stuck(): boolean;
 }
@@ -38,10 +40,13 @@ export interface SettlerParts {
   readonly workerId: string;
 }
 
-/** @param onSettled called after each commit with what it stored; and with nothing when nothing waits any more. */
+/**
+ * @param onSettled called after each commit with what it stored and with the endpoints at which a lane goes on; and with
+ *   nothing when nothing waits any more.
+ */
 export function createSettler(
   parts: SettlerParts,
-  onSettled: (settled: readonly Settlement[]) => void,
+  onSettled: (settled: readonly Settlement[], freed: readonly string[]) => void,
 ): Settler {
   let waiting: Unsettled[] = [];
   let settling: Promise<void> | null = null;
@@ -54,7 +59,7 @@ export function createSettler(
     settling ??= settleAll().finally(() => {
       settling = null;
       if (waiting.length > 0) flush();
-      else onSettled([]);
+      else onSettled([], []);
     });
   };
 
@@ -63,14 +68,17 @@ export function createSettler(
       const batch = waiting.slice(0, batchMax);
       waiting = waiting.slice(batchMax);
       try {
-        const stored = await settle(
+        const { stored, freed } = await settle(
           parts.pool,
           parts.workerId,
           batch.map(({ settlement }) => settlement),
         );
         failing = false;
         tell(parts, batch, stored);
-        onSettled(batch.map(({ settlement }) => settlement));
+        onSettled(
+          batch.map(({ settlement }) => settlement),
+          freed,
+        );
       } catch (error) {
         failing = true;
         await keep(batch, error);
@@ -93,6 +101,7 @@ export function createSettler(
       if (atOnce || waiting.length >= batchMax) flush();
       else window ??= setTimeout(flush, windowMs);
     },
+    settling: () => settling !== null,
     idle: () => waiting.length === 0 && settling === null,
     stuck: () => failing || waiting.length > waitingMax,
   };

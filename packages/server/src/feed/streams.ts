@@ -3,7 +3,7 @@ import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 
 /** What a stream reads: a page of what comes behind a position. */
-export interface Source<Filter, Position, Item> {
+interface Source<Filter, Position, Item> {
   read(
     projectId: string,
     filter: Filter,
@@ -41,7 +41,7 @@ export const streamLimits: StreamLimits = {
 };
 
 /** What a stream writes to. Each promise resolves when the client has room for more. */
-export interface StreamSink<Item> {
+interface StreamSink<Item> {
   event(item: Item): Promise<unknown>;
   heartbeat(): Promise<unknown>;
   /** Cuts the connection: its client does not read. */

@@ -19,8 +19,11 @@ export interface ReportIntake {
   drain(): Promise<void>;
 }
 
-/** Most sessions in one commit. Measured (performance, "Limits"): more only lengthens the tail. */
-const sessionsPerCommit = 64;
+/**
+ * Most sessions in one commit. A commit costs PostgreSQL 2 ms beside its rows, so of 128 each costs a third less than of
+ * 64; more only lengthen the tail (performance, "Limits").
+ */
+const sessionsPerCommit = 128;
 /** Most reports that wait in memory. Past that the answer is 503, before memory grows. */
 const waitingMax = 10_000;
 /** How often one report may lose its compare-and-set to other processes before its client is asked to come again. */

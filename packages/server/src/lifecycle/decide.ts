@@ -1,20 +1,28 @@
 import type pg from "pg";
+import { column } from "../database/columns.ts";
 import { type FrozenEvent, freezeEvent } from "../outbox/append.ts";
-import { readSubscribers, type Subscriber, subscribes } from "../outbox/subscribers.ts";
+import { type Subscriber, subscribersOf, subscribersSql, subscribes } from "../outbox/subscribers.ts";
 import { Refusal } from "../refusal.ts";
-import { type Applied, type Decided, type Group, groupKey, type Waiting } from "./batch.ts";
+import type { Applied, Decided, Group, Waiting } from "./batch.ts";
 import type { Graces } from "./deadline.ts";
 import type { Session } from "./session.ts";
 import { sessionOf } from "./store.ts";
 import { transition, unseenSession } from "./transition.ts";
 
-// The sessions of a batch as they are, the time by the one clock that counts, and a number for the ids of what a session's
-// change may make (migration 0015).
+// The sessions of a batch that are there, the time by the one clock that counts, and for each session that was asked for a
+// number for the ids of what its change may make (migration 0015). What is not about one session stands in the first row,
+// with the endpoints of the projects: a statement of its own would be another way to PostgreSQL and back.
 const readSql = `
-  SELECT input.project_id AS wanted_project_id, input.session_id AS wanted_session_id,
-    clock_timestamp() AS now, nextval('drawn_ids') AS drawn, sessions.*
-  FROM unnest($1::uuid[], $2::text[]) AS input (project_id, session_id)
-  LEFT JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id`;
+  WITH found AS (
+    SELECT input.position, sessions.*
+    FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS input (project_id, session_id, position)
+    JOIN sessions ON sessions.project_id = input.project_id AND sessions.session_id = input.session_id
+  )
+  SELECT head.*, found.* FROM found FULL JOIN (
+    SELECT (SELECT min(position) FROM found) AS first, clock_timestamp() AS now,
+      ${subscribersSql("$3::uuid[]")} AS subscribers,
+      array(SELECT nextval('drawn_ids') FROM generate_series(1, cardinality($2::text[]))) AS drawn
+  ) AS head ON head.first = found.position`;
 
 /** Reads the sessions of a batch and decides what its reports do, without changing anything. */
 export async function decideBatch(
@@ -22,35 +30,50 @@ export async function decideBatch(
   graces: Graces,
   batch: ReadonlyMap<string, Waiting[]>,
 ): Promise<Decided> {
-  const wanted = [...batch.values()].map((items) => items[0] as Waiting);
-  const projectIds = wanted.map((item) => item.projectId);
-  const [{ rows }, subscribersOf] = await Promise.all([
-    pool.query<Record<string, unknown>>({
-      name: "report-read",
-      text: readSql,
-      values: [projectIds, wanted.map((item) => item.sessionId)],
-    }),
-    readSubscribers(pool, projectIds),
-  ]);
-  const groups = rows.map((row) => {
-    const projectId = row.wanted_project_id as string;
-    const sessionId = row.wanted_session_id as string;
-    const now = row.now as Date;
-    const drawn = row.drawn as number;
-    const isNew = row.version === null;
-    const waiting = batch.get(groupKey(projectId, sessionId));
-    // Nobody would ever be answered: PostgreSQL has written the id in another way than the one who asked.
-    if (waiting === undefined) throw new Error(`no report of the batch is for ${projectId} ${sessionId}`);
+  const wanted = [...batch.values()];
+  const projectIds = wanted.map(([first]) => (first as Waiting).projectId);
+  const sessionIds = wanted.map(([first]) => (first as Waiting).sessionId);
+  const { rows } = await pool.query<ReadRow>({
+    name: "report-read",
+    text: readSql,
+    values: [
+      column("uuid", projectIds),
+      column("text", sessionIds),
+      column("uuid", [...new Set(projectIds)]),
+    ],
+  });
+  const found = new Map(rows.map((row) => [row.position, row]));
+  const head = rows.find((row): row is ReadRow & Head => row.now !== null);
+  if (head === undefined) throw new Error("what was read of a batch has no head");
+  const byProject = subscribersOf(head.subscribers);
+  const groups = wanted.map((waiting, index) => {
+    const { projectId, sessionId } = waiting[0] as Waiting;
+    const row = found.get(index + 1);
+    const drawn = Number(head.drawn[index]);
     return decideGroup(waiting, graces, {
-      session: isNew ? unseenSession(projectId, sessionId, now) : sessionOf(row),
-      sessionKey: isNew ? drawn : (row.session_key as number),
-      isNew,
+      session: row === undefined ? unseenSession(projectId, sessionId, head.now) : sessionOf(row),
+      sessionKey: row?.session_key ?? drawn,
+      isNew: row === undefined,
       drawn,
-      now,
-      subscribers: subscribersOf.get(projectId) ?? [],
+      now: head.now,
+      subscribers: byProject.get(projectId) ?? [],
     });
   });
-  return { groups, subscribersOf };
+  return { groups, subscribersOf: byProject };
+}
+
+interface Head {
+  readonly now: Date;
+  /** bigint arrays come as text. */
+  readonly drawn: readonly string[];
+  readonly subscribers: Parameters<typeof subscribersOf>[0];
+}
+
+/** A row of `sessions` with its place in the batch; of the first row, which may be of no session, also the head. */
+interface ReadRow extends Record<string, unknown> {
+  readonly position: number | null;
+  readonly session_key: number | null;
+  readonly now: Date | null;
 }
 
 /** A session as it was read, with what its change is made with. */

@@ -27,8 +27,8 @@ const columns = sessionColumns.map(({ name }) => name).join(", ");
 const listed = `session_key, (extract(epoch FROM created_at) * 1000000)::bigint AS place, ${columns}`;
 
 /** How long one request searches for a text, in milliseconds, and after how many sessions it looks at the clock. */
-const searchMs = 300;
-const searchStep = 2_000;
+const searchMs = 150;
+const searchStep = 1_000;
 
 /** Lists a project's sessions, newest first. */
 export async function listSessions(

@@ -1,9 +1,10 @@
+import type { ColumnType } from "../database/columns.ts";
 import type { Session } from "./session.ts";
 
 /** How a column of `sessions` comes from a {@link Session} and goes back; the one list of them. */
 interface Column {
   readonly name: string;
-  readonly type: string;
+  readonly type: ColumnType;
   readonly field: keyof Session;
 }
 

@@ -64,10 +64,7 @@ const isMoment = (value: unknown): value is Date => value instanceof Date;
  * Events that a session of its kind is expected to have and has not, and why (behaviour, section 3). A recording is
  * expected of a call that is over; nobody waits for it, and it may never come.
  */
-export function missingOf(
-  session: Session,
-  emitted: ReadonlySet<string>,
-): z.output<typeof TimelineMissing>[] {
+function missingOf(session: Session, emitted: ReadonlySet<string>): z.output<typeof TimelineMissing>[] {
   const reason = (why: MissingReason): MissingReason => (session.erasedAt === null ? why : "session_erased");
   const conversation = session.conversationReportedAt !== null;
   const call = session.callReportedAt !== null || session.channel === "text";

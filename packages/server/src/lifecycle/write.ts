@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { Clock } from "../clock.ts";
+import { column } from "../database/columns.ts";
 import { appendParameters, appendSql, claimOf, type Owed, owe } from "../outbox/append.ts";
 import type { Handover } from "../outbox/handover.ts";
 import { type Hint, parseHints } from "../outbox/hint.ts";
@@ -7,7 +8,7 @@ import { type Decided, type Group, groupKey } from "./batch.ts";
 import type { Session } from "./session.ts";
 import { sessionColumns } from "./store.ts";
 
-const columns = [{ name: "session_key", type: "bigint" }, ...sessionColumns];
+const columns = [{ name: "session_key", type: "bigint" } as const, ...sessionColumns];
 const names = columns.map((column) => column.name);
 const keyOrCreation = new Set(["session_key", "project_id", "session_id", "created_at"]);
 
@@ -68,8 +69,13 @@ export async function writeBatch(
       name: "report-write",
       text: writeSql,
       values: [
-        ordered.map(({ sessionKey }) => sessionKey),
-        ...sessionColumns.map(({ field }) => ordered.map(({ session }) => session[field])),
+        column(
+          "bigint",
+          ordered.map(({ sessionKey }) => sessionKey),
+        ),
+        ...sessionColumns.map(({ type, field }) =>
+          column(type, ordered.map(({ session }) => session[field]) as never),
+        ),
         ...appendParameters(owed, parts.handover.workerId),
       ],
     });

@@ -14,7 +14,8 @@ export interface LogsPage {
 type ListedRow = LogRow & { readonly place: number };
 
 /**
- * A page of a project's attempts, newest first. Of each endpoint and each facet that fits, the index is read from the newest
+ * A page of a project's attempts, newest first. (`attempt >= 0` holds for every row: it is the condition of the index,
+ * migration 0020.) Of each endpoint and each facet that fits, the index is read from the newest
  * on, and the newest of all these make the page: a filter that fits few rows reads no others.
  */
 export async function listLogs(pool: pg.Pool, projectId: string, query: WebhookLogsQuery): Promise<LogsPage> {
@@ -61,6 +62,7 @@ async function rowsOfProject(
     `SELECT ${listed} FROM unnest(${endpointIds}::uuid[]) AS of_endpoint CROSS JOIN unnest(${facets}::text[]) AS of_facet
      CROSS JOIN LATERAL (
        SELECT * FROM webhook_logs ${where} endpoint_id = of_endpoint AND (${logFacetSql}) = of_facet
+         AND attempt >= 0
        ${newestFirst} LIMIT ${limit}) AS webhook_logs
      ${newestFirst} LIMIT ${limit}`,
     filters.values,
@@ -76,8 +78,10 @@ async function endpointsWithLogs(
 ): Promise<string[]> {
   const { rows } = await pool.query<{ id: string }>(
     `SELECT endpoint_id AS id FROM endpoints
-     WHERE project_id = $1 AND endpoint_id = coalesce($2, endpoint_id) AND (removed_at IS NULL OR EXISTS (
-       SELECT FROM webhook_logs WHERE webhook_logs.endpoint_id = endpoints.endpoint_id))`,
+     WHERE project_id = $1 AND removed_at IS NULL AND endpoint_id = coalesce($2, endpoint_id)
+     UNION ALL SELECT endpoint_id FROM endpoints
+     WHERE project_id = $1 AND removed_at IS NOT NULL AND endpoint_id = coalesce($2, endpoint_id) AND EXISTS (
+       SELECT FROM webhook_logs WHERE webhook_logs.endpoint_id = endpoints.endpoint_id AND attempt >= 0)`,
     [projectId, endpointId],
   );
   return rows.map(({ id }) => id);

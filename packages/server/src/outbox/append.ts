@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type EventName, type PayloadFacts, payloadText } from "@sendoff/contract";
+import { column } from "../database/columns.ts";
 import { dueChannel } from "../database/listen.ts";
 import { type Claim, leaseMarginMs } from "./claim.ts";
 import type { Handover } from "./handover.ts";
@@ -154,25 +155,69 @@ export function appendParameters({ events, unsentReasons, deliveries }: Owed, wo
   const ofEvents = <Value>(pick: (event: FrozenEvent) => Value): Value[] =>
     events.map(({ event }) => pick(event));
   const ofDeliveries = <Value>(pick: (delivery: OwedDelivery) => Value): Value[] => deliveries.map(pick);
+  const flags = (pick: (delivery: OwedDelivery) => boolean): Buffer => column("boolean", ofDeliveries(pick));
   return [
-    ofEvents((event) => event.eventId),
-    ofEvents((event) => event.sessionKey),
-    ofEvents((event) => event.projectId),
-    ofEvents((event) => event.event),
-    ofEvents((event) => event.webhookId),
-    ofEvents((event) => event.payload),
-    ofEvents((event) => event.emittedAt),
-    events.map(({ owedTo }) => `{${owedTo.join(",")}}`),
-    unsentReasons,
-    ofDeliveries(({ deliveryId }) => deliveryId),
-    ofDeliveries(({ event }) => event.eventId),
-    ofDeliveries(({ event }) => event.sessionKey),
-    ofDeliveries(({ subscriber }) => subscriber.endpointId),
-    ofDeliveries(({ event }) => event.inLane),
-    ofDeliveries(({ follows }) => follows),
-    ofDeliveries(({ event }) => event.inLane && !event.ofNewSession),
-    ofDeliveries(({ claim }) => claim),
-    ofDeliveries(({ subscriber }) => subscriber.changedAt),
+    column(
+      "bigint",
+      ofEvents(({ eventId }) => eventId),
+    ),
+    column(
+      "bigint",
+      ofEvents(({ sessionKey }) => sessionKey),
+    ),
+    column(
+      "uuid",
+      ofEvents(({ projectId }) => projectId),
+    ),
+    column(
+      "text",
+      ofEvents(({ event }) => event),
+    ),
+    column(
+      "text",
+      ofEvents(({ webhookId }) => webhookId),
+    ),
+    column(
+      "text",
+      ofEvents(({ payload }) => payload),
+    ),
+    column(
+      "timestamptz",
+      ofEvents(({ emittedAt }) => emittedAt),
+    ),
+    column(
+      "text",
+      events.map(({ owedTo }) => `{${owedTo.join(",")}}`),
+    ),
+    column(
+      "int",
+      events.map(({ owedTo }) => owedTo.length),
+    ),
+    column("text", unsentReasons),
+    column(
+      "bigint",
+      ofDeliveries(({ deliveryId }) => deliveryId),
+    ),
+    column(
+      "bigint",
+      ofDeliveries(({ event }) => event.eventId),
+    ),
+    column(
+      "bigint",
+      ofDeliveries(({ event }) => event.sessionKey),
+    ),
+    column(
+      "uuid",
+      ofDeliveries(({ subscriber }) => subscriber.endpointId),
+    ),
+    flags(({ event }) => event.inLane),
+    flags(({ follows }) => follows),
+    flags(({ event }) => event.inLane && !event.ofNewSession),
+    flags(({ claim }) => claim),
+    column(
+      "text",
+      ofDeliveries(({ subscriber }) => subscriber.changedAt),
+    ),
     workerId,
     leaseMarginMs,
   ];
@@ -183,7 +228,7 @@ export function appendParameters({ events, unsentReasons, deliveries }: Owed, wo
  * sessions whose change was stored: of the others nothing is emitted. `born` has a row per delivery, of which `claimed`
  * are in flight; `hinted` has the hints to the others (hint.ts), and `told` has NOTIFYed them to whoever claims.
  *
- * @param first number of the first of twenty parameters.
+ * @param first number of the first of twenty-one parameters.
  */
 export function appendSql(first: number): string {
   const parameter = (offset: number): string => `$${first + offset}`;
@@ -191,25 +236,26 @@ export function appendSql(first: number): string {
     stored AS (
       INSERT INTO events
         (event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to, deliveries, unsent_reason)
-      SELECT event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to::uuid[],
-        cardinality(owed_to::uuid[]), unsent_reason
+      SELECT event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to::uuid[], owed_count,
+        unsent_reason
       FROM unnest(${parameter(0)}::bigint[], ${parameter(1)}::bigint[], ${parameter(2)}::uuid[],
           ${parameter(3)}::text[], ${parameter(4)}::text[], ${parameter(5)}::text[], ${parameter(6)}::timestamptz[],
-          ${parameter(7)}::text[], ${parameter(8)}::text[])
-        AS input (event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to, unsent_reason)
+          ${parameter(7)}::text[], ${parameter(8)}::int[], ${parameter(9)}::text[])
+        AS input (event_id, session_key, project_id, event, webhook_id, payload, emitted_at, owed_to, owed_count,
+          unsent_reason)
       WHERE session_key IN (SELECT session_key FROM saved)
     ), born AS MATERIALIZED (
       SELECT input.delivery_id, input.event_id, input.session_key, input.endpoint_id, input.in_lane, endpoints.timeout_ms,
         earlier.deliveries > 0 AS lane_taken,
         -- An endpoint that was changed since it was read gets an ordinary claim, which reads it anew.
         input.claim AND earlier.deliveries = 0 AND endpoints.removed_at IS NULL
-          AND endpoints.updated_at = input.changed_at AS claimed,
+          AND endpoints.updated_at = input.changed_at::timestamptz AS claimed,
         CASE WHEN earlier.deliveries > 0 THEN ${lookAgainAt("earlier")}
              WHEN input.follows THEN now() + ${blockedAgain}
              ELSE clock_timestamp() END AS due_at
-      FROM unnest(${parameter(9)}::bigint[], ${parameter(10)}::bigint[], ${parameter(11)}::bigint[],
-          ${parameter(12)}::uuid[], ${parameter(13)}::boolean[], ${parameter(14)}::boolean[],
-          ${parameter(15)}::boolean[], ${parameter(16)}::boolean[], ${parameter(17)}::timestamptz[])
+      FROM unnest(${parameter(10)}::bigint[], ${parameter(11)}::bigint[], ${parameter(12)}::bigint[],
+          ${parameter(13)}::uuid[], ${parameter(14)}::boolean[], ${parameter(15)}::boolean[],
+          ${parameter(16)}::boolean[], ${parameter(17)}::boolean[], ${parameter(18)}::text[])
         AS input (delivery_id, event_id, session_key, endpoint_id, in_lane, follows, look, claim, changed_at)
       JOIN endpoints ON endpoints.endpoint_id = input.endpoint_id
       CROSS JOIN LATERAL (
@@ -222,9 +268,9 @@ export function appendSql(first: number): string {
         worker_id, claimed_at, first_claimed_at, lease_until)
       SELECT delivery_id, event_id, session_key, endpoint_id, in_lane, 'live', due_at,
         CASE WHEN claimed THEN 'in_flight' ELSE 'pending' END, claimed::int,
-        CASE WHEN claimed THEN ${parameter(18)}::uuid END, CASE WHEN claimed THEN due_at END,
+        CASE WHEN claimed THEN ${parameter(19)}::uuid END, CASE WHEN claimed THEN due_at END,
         CASE WHEN claimed THEN due_at END,
-        CASE WHEN claimed THEN due_at + (timeout_ms + ${parameter(19)}::int) * interval '1 millisecond' END
+        CASE WHEN claimed THEN due_at + (timeout_ms + ${parameter(20)}::int) * interval '1 millisecond' END
       FROM born
     ), hinted AS (
       SELECT ${hintSql("endpoint_id::text", "CASE WHEN lane_taken THEN session_key END")} AS hint

@@ -21,8 +21,9 @@ export const lookAgainAt = (before: string): string =>
 
 // The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
 // neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that
-// found its lane taken looks once more afterwards, and whoever commits a settling does: of the two commits one is the
-// later, and the look that follows it sees both.
+// found its lane taken hints at the lane, at which whoever dispatches looks once more. A look that was too early, before
+// the settling was committed, is repeated after it by the one who settles (dispatcher.ts): it was hinted at the lane
+// while it settled. Of the two commits one is the later, and the look that follows it sees both.
 const bringUpSql = `
   UPDATE deliveries SET due_at = now()
   FROM (

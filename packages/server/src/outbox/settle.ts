@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { column } from "../database/columns.ts";
 import { logColumns } from "../logbook/columns.ts";
 import type { Claim } from "./claim.ts";
 import type { AttemptResult } from "./result.ts";
@@ -51,51 +52,110 @@ const settleSql = `
         WHERE between_them.in_lane AND between_them.session_key = mine.session_key
           AND between_them.endpoint_id = mine.endpoint_id AND between_them.delivery_id + 0 > mine.delivery_id
           AND between_them.delivery_id + 0 < deliveries.delivery_id)
+    RETURNING deliveries.endpoint_id
+  ), logged AS (
+    INSERT INTO webhook_logs (${logColumns.join(", ")})
+    SELECT input.project_id, mine.session_key, input.session_id, mine.event_id, input.event,
+      input.webhook_id, mine.delivery_id, mine.endpoint_id, input.url, mine.attempts_before + input.attempt, input.trigger,
+      input.outcome, input.error_code, input.failed_step, input.response_status,
+      CASE WHEN NOT mine.session_erased THEN input.response_body END, input.duration_ms,
+      CASE WHEN NOT mine.session_erased THEN input.recording_url END, mine.claimed_at,
+      CASE WHEN mine.session_erased THEN coalesce(input.settled_as, 'cancelled') ELSE input.settled_as END
+    FROM mine JOIN input USING (delivery_id)
+    RETURNING delivery_id
   )
-  INSERT INTO webhook_logs (${logColumns.join(", ")})
-  SELECT input.project_id, mine.session_key, input.session_id, mine.event_id, input.event,
-    input.webhook_id, mine.delivery_id, mine.endpoint_id, input.url, mine.attempts_before + input.attempt, input.trigger,
-    input.outcome, input.error_code, input.failed_step, input.response_status,
-    CASE WHEN NOT mine.session_erased THEN input.response_body END, input.duration_ms,
-    CASE WHEN NOT mine.session_erased THEN input.recording_url END, mine.claimed_at,
-    CASE WHEN mine.session_erased THEN coalesce(input.settled_as, 'cancelled') ELSE input.settled_as END
-  FROM mine JOIN input USING (delivery_id)
-  RETURNING delivery_id`;
+  SELECT array(SELECT delivery_id FROM logged) AS stored, array(SELECT endpoint_id::text FROM freed) AS freed`;
 
-/**
- * Settles deliveries or makes them due again, and writes their log rows.
- *
- * @returns the ids that were stored; what is missing had been taken over by another worker.
- */
+/** What became of a batch of settlements. */
+export interface Settled {
+  /** The deliveries that were stored; what is missing had been taken over by another worker. */
+  readonly stored: ReadonlySet<number>;
+  /** Endpoints at which the next delivery of a lane is due now. */
+  readonly freed: readonly string[];
+}
+
+/** Settles deliveries or makes them due again, and writes their log rows. */
 export async function settle(
   pool: pg.Pool,
   workerId: string,
   batch: readonly Settlement[],
-): Promise<Set<number>> {
-  const column = <Value>(pick: (settlement: Settlement) => Value): Value[] => batch.map(pick);
-  const { rows } = await pool.query<{ delivery_id: number }>({
+): Promise<Settled> {
+  const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => batch.map(pick);
+  const { rows } = await pool.query<{ stored: readonly string[]; freed: readonly string[] }>({
     name: "delivery-settle",
     text: settleSql,
     values: [
       workerId,
-      column(({ claim }) => claim.deliveryId),
-      column(({ claim }) => claim.attempt),
-      column(({ claim }) => claim.sessionId),
-      column(({ claim }) => claim.url),
-      column(({ claim }) => claim.trigger),
-      column(({ result }) => result.outcome),
-      column(({ result }) => result.errorCode),
-      column(({ result }) => result.failedStep),
-      column(({ result }) => result.responseStatus),
-      column(({ result }) => result.responseBody),
-      column(({ result }) => result.durationMs),
-      column(({ recordingUrl }) => recordingUrl),
-      column(({ next }) => (next.kind === "settled" ? next.as : null)),
-      column(({ next }) => (next.kind === "again" ? next.afterMs : null)),
-      column(({ claim }) => claim.projectId),
-      column(({ claim }) => claim.event),
-      column(({ claim }) => claim.webhookId),
+      column(
+        "bigint",
+        of(({ claim }) => claim.deliveryId),
+      ),
+      column(
+        "smallint",
+        of(({ claim }) => claim.attempt),
+      ),
+      column(
+        "text",
+        of(({ claim }) => claim.sessionId),
+      ),
+      column(
+        "text",
+        of(({ claim }) => claim.url),
+      ),
+      column(
+        "text",
+        of(({ claim }) => claim.trigger),
+      ),
+      column(
+        "text",
+        of(({ result }) => result.outcome),
+      ),
+      column(
+        "text",
+        of(({ result }) => result.errorCode),
+      ),
+      column(
+        "text",
+        of(({ result }) => result.failedStep),
+      ),
+      column(
+        "smallint",
+        of(({ result }) => result.responseStatus),
+      ),
+      column(
+        "bytea",
+        of(({ result }) => result.responseBody),
+      ),
+      column(
+        "real",
+        of(({ result }) => result.durationMs),
+      ),
+      column(
+        "text",
+        of(({ recordingUrl }) => recordingUrl),
+      ),
+      column(
+        "text",
+        of(({ next }) => (next.kind === "settled" ? next.as : null)),
+      ),
+      column(
+        "int",
+        of(({ next }) => (next.kind === "again" ? Math.round(next.afterMs) : null)),
+      ),
+      column(
+        "uuid",
+        of(({ claim }) => claim.projectId),
+      ),
+      column(
+        "text",
+        of(({ claim }) => claim.event),
+      ),
+      column(
+        "text",
+        of(({ claim }) => claim.webhookId),
+      ),
     ],
   });
-  return new Set(rows.map((row) => row.delivery_id));
+  // bigint arrays come as text.
+  return { stored: new Set(rows[0]?.stored.map(Number)), freed: [...new Set(rows[0]?.freed)] };
 }

@@ -1,5 +1,4 @@
 import { defaultEvents, type EventName } from "@sendoff/contract";
-import type pg from "pg";
 import { type RetryTerms, signingAlong } from "./claim.ts";
 
 /** An endpoint as it is at this moment: what it subscribes to, and what an attempt at it needs. */
@@ -17,37 +16,36 @@ export interface Subscriber {
   readonly changedAt: string;
 }
 
-type Row = Omit<Subscriber, "events" | "retries"> & {
+interface Row extends Omit<Subscriber, "events" | "retries"> {
   readonly events: string[] | null;
   readonly retryAttempts: number | null;
   readonly retryWindowMs: number | null;
-};
+}
 
-const subscribersSql = `
-  SELECT project_id AS "projectId", endpoint_id AS "endpointId", events, url, headers_sealed AS "headersSealed",
-    secret_sealed AS "secretSealed", ${signingAlong} AS "oldSecretsSealed", timeout_ms AS "timeoutMs",
-    retry_attempts AS "retryAttempts", retry_window_ms AS "retryWindowMs", updated_at::text AS "changedAt"
-  FROM endpoints WHERE project_id = ANY ($1::uuid[]) AND removed_at IS NULL
-  ORDER BY endpoint_id`;
+/**
+ * SQL of one JSON value: the endpoints of some projects, for {@link subscribersOf}.
+ *
+ * @param projectIds SQL of a `uuid[]`.
+ */
+export const subscribersSql = (projectIds: string): string => `(
+  SELECT json_agg(json_build_object('projectId', project_id, 'endpointId', endpoint_id, 'events', events, 'url', url,
+    'headersSealed', headers_sealed, 'secretSealed', secret_sealed, 'oldSecretsSealed', ${signingAlong},
+    'timeoutMs', timeout_ms, 'retryAttempts', retry_attempts, 'retryWindowMs', retry_window_ms,
+    'changedAt', updated_at::text) ORDER BY endpoint_id)
+  FROM endpoints WHERE project_id = ANY (${projectIds}) AND removed_at IS NULL)`;
 
 /** The endpoints of projects, by project. Events that are emitted now are owed to those that subscribe now. */
-export async function readSubscribers(
-  pool: pg.Pool,
-  projectIds: readonly string[],
-): Promise<Map<string, Subscriber[]>> {
-  const { rows } = await pool.query<Row>({
-    name: "endpoint-subscribers",
-    text: subscribersSql,
-    values: [[...new Set(projectIds)]],
-  });
+export function subscribersOf(rows: readonly Row[] | null): Map<string, Subscriber[]> {
   const byProject = new Map<string, Subscriber[]>();
-  for (const { retryAttempts, retryWindowMs, events, ...row } of rows) {
+  for (const { retryAttempts, retryWindowMs, events, ...row } of rows ?? []) {
     const retries =
       retryAttempts === null || retryWindowMs === null
         ? null
         : { attempts: retryAttempts, windowMs: retryWindowMs };
     const subscriber = { ...row, events: events ?? defaultEvents, retries };
-    byProject.set(row.projectId, [...(byProject.get(row.projectId) ?? []), subscriber]);
+    const those = byProject.get(row.projectId);
+    if (those === undefined) byProject.set(row.projectId, [subscriber]);
+    else those.push(subscriber);
   }
   return byProject;
 }

@@ -13,13 +13,13 @@ import {
 const countLock = 7_340_019;
 
 /** Most rows of each table that one step counts. */
-export const stepMax = 10_000;
+const stepMax = 10_000;
 
 /**
  * A row is counted when it is so old, in seconds: ids are given before the commit, and one that is smaller than a counted one
  * must not appear later. A statement ends within 20 s or not at all.
  */
-export const settleSeconds = 25;
+const settleSeconds = 25;
 
 /** How far the rows have been counted. */
 export interface Progress {

@@ -24,4 +24,4 @@ export function percentile(durations: Durations, share: number): number | null {
 }
 
 /** The middle of a class: of the first one a millisecond. */
-const middle = (index: number): number => (index === 0 ? 1 : Math.round(growth ** (index - 0.5) * 10) / 10);
+const middle = (index: number): number => (index === 0 ? 1 : Math.round(growth ** (index - 0.5) * 100) / 100);

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import type { Tally } from "./tally-sql.ts";
+import { type Tally, tallyKinds } from "./tally-sql.ts";
 
 /** Lengths of spans in seconds, and for how many days tallies of each are kept. */
 export const spans = [
@@ -12,14 +12,14 @@ const spanValues = spans.map(({ seconds, keptDays }) => `(${seconds}, ${keptDays
 
 /** In the order of the primary key: processes that add to the same tallies at once wait for each other in turn. */
 const addSql = `
-  INSERT INTO tallies (project_id, span_seconds, began_at, kind, subject, count)
-  SELECT project_id, seconds, to_timestamp(floor(extract(epoch FROM minute) / seconds) * seconds), kind, subject, sum(count)
+  INSERT INTO tallies (project_id, span_seconds, kind, began_at, subject, count)
+  SELECT project_id, seconds, kind, to_timestamp(floor(extract(epoch FROM minute) / seconds) * seconds), subject, sum(count)
   FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[])
     AS tally (project_id, minute, kind, subject, count)
   CROSS JOIN (VALUES ${spanValues}) AS span (seconds, kept_days)
   WHERE minute > now() - kept_days * interval '1 day'
   GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-  ON CONFLICT (project_id, span_seconds, began_at, kind, subject) DO UPDATE SET count = tallies.count + excluded.count`;
+  ON CONFLICT (project_id, span_seconds, kind, began_at, subject) DO UPDATE SET count = tallies.count + excluded.count`;
 
 /** Adds tallies to those of their minute, ten minutes and hour. What is older than its span is kept is left out. */
 export async function addTallies(db: pg.Pool | pg.PoolClient, tallies: readonly Tally[]): Promise<void> {
@@ -38,6 +38,7 @@ export async function removeOldTallies(pool: pg.Pool): Promise<void> {
   await pool.query(
     `DELETE FROM tallies USING projects, (VALUES ${spanValues}) AS span (seconds, kept_days)
      WHERE tallies.project_id = projects.project_id AND span_seconds = seconds
-       AND began_at < now() - kept_days * interval '1 day'`,
+       AND kind = ANY ($1) AND began_at < now() - kept_days * interval '1 day'`,
+    [Object.values(tallyKinds)],
   );
 }

@@ -1,3 +1,5 @@
+import { LRUCache } from "lru-cache";
+
 /** Shortest text that is taken for a secret: shorter ones stand in any answer by chance. */
 const secretCharactersMin = 4;
 /** Of a value with spaces, such as `Bearer <token>`, each word of so many characters is a secret of its own. */
@@ -12,6 +14,7 @@ const mask = "****";
  * @param secrets header values and signing secrets, ASCII.
  */
 export function conceal(body: Buffer, secrets: readonly string[]): Buffer {
+  if (body.length < secretCharactersMin) return body;
   const hidden = secrets.flatMap(formsOf).sort((left, right) => right.form.length - left.form.length);
   // latin1 maps bytes to characters one to one, so whatever else is in the answer stays as it came.
   const before = body.toString("latin1");
@@ -22,8 +25,23 @@ export function conceal(body: Buffer, secrets: readonly string[]): Buffer {
   return text === before ? body : Buffer.from(text, "latin1").subarray(0, body.length);
 }
 
+/** How a secret may stand in an answer, and what stands there instead. */
+interface Form {
+  readonly form: string;
+  readonly shown: string;
+}
+
+/** Forms of the secrets that were sent last: every attempt at an endpoint asks for the same. */
+const known = new LRUCache<string, readonly Form[]>({ max: 1_000 });
+
+function formsOf(secret: string): readonly Form[] {
+  const forms = known.get(secret) ?? makeForms(secret);
+  known.set(secret, forms);
+  return forms;
+}
+
 /** A value and its words (the token without its scheme), each as it is, in JSON, in a URL and in base64. */
-function formsOf(secret: string): Array<{ readonly form: string; readonly shown: string }> {
+function makeForms(secret: string): readonly Form[] {
   const words = secret.split(/\s+/).filter((word) => word.length >= wordCharactersMin);
   const texts = [secret, ...words].filter((text) => text.length >= secretCharactersMin);
   return texts.flatMap((text) => {
@@ -39,6 +57,8 @@ function formsOf(secret: string): Array<{ readonly form: string; readonly shown:
 }
 
 function withoutBegun(text: string, secret: string): string {
+  const end = text.slice(1 - secret.length);
+  if (!end.includes(secret.slice(0, secretCharactersMin))) return text;
   for (let length = Math.min(secret.length - 1, text.length); length >= secretCharactersMin; length--) {
     if (text.endsWith(secret.slice(0, length))) return text.slice(0, -length) + mask;
   }

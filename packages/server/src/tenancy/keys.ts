@@ -42,20 +42,27 @@ export interface KeyRing {
   find(key: string): Promise<Caller | null>;
 }
 
-const nameOf = (key: string): string => hashSecret(key).toString("base64");
-
 export function createKeyRing(pool: pg.Pool): KeyRing {
+  // Keys that clients send, each with the name under which it is known here. A request asks for it several times.
+  const names = new LRUCache<string, string>({ max: believedMax });
+  const nameOf = (key: string): string => {
+    const known = names.get(key);
+    if (known !== undefined) return known;
+    const name = hashSecret(key).toString("base64");
+    names.set(key, name);
+    return name;
+  };
   const believed = new LRUCache<string, Caller>({ max: believedMax, ttl: believedMs });
   const right = new LRUCache<string, true>({ max: believedMax });
   /** Look-ups under way: requests that bring the same key at the same moment share one. */
   const asked = new Map<string, Promise<Caller | null>>();
 
-  const lookUp = async (name: string, hash: Buffer): Promise<Caller | null> => {
+  const lookUp = async (name: string): Promise<Caller | null> => {
     const { rows } = await pool.query<{ keyId: string; kind: string; projectId: string | null }>({
       name: "key-find",
       text: `SELECT key_id AS "keyId", kind, project_id AS "projectId"
              FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
-      values: [hash],
+      values: [Buffer.from(name, "base64")],
     });
     const row = rows[0];
     if (row === undefined) {
@@ -76,11 +83,10 @@ export function createKeyRing(pool: pg.Pool): KeyRing {
     isAsked: (key) => key !== undefined && keyPattern.test(key) && asked.has(nameOf(key)),
     async find(key) {
       if (!keyPattern.test(key)) return null;
-      const hash = hashSecret(key);
       const name = nameOf(key);
       const cached = believed.get(name);
       if (cached !== undefined) return cached;
-      const under = asked.get(name) ?? lookUp(name, hash).finally(() => asked.delete(name));
+      const under = asked.get(name) ?? lookUp(name).finally(() => asked.delete(name));
       asked.set(name, under);
       return under;
     },

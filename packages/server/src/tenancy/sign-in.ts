@@ -5,7 +5,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { type Caller, hashSecret } from "./keys.ts";
 
 /** How long a sign-in link works, in seconds: as long as somebody who has just started a server may need to click it. */
-export const linkSeconds = 3_600;
+const linkSeconds = 3_600;
 /** How long a session of the dashboard lasts, in seconds: 7 days, whether it is used or not. */
 export const dashboardSessionSeconds = 7 * 86_400;
 
@@ -33,7 +33,7 @@ export interface BegunSession {
 }
 
 /** The session that a cookie stands for. */
-export interface FoundSession {
+interface FoundSession {
   readonly caller: Caller;
   readonly expiresAt: Date;
 }

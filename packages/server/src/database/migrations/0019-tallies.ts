@@ -13,7 +13,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       -- What of the kind: an event, a settled state, an endpoint, a class of durations. Empty: nothing more to say.
       subject text NOT NULL DEFAULT '',
       count bigint NOT NULL,
-      PRIMARY KEY (project_id, span_seconds, began_at, kind, subject)
+      PRIMARY KEY (project_id, span_seconds, kind, began_at, subject)
     ) WITH (fillfactor = 80)`.execute(db);
   await sql`
     CREATE TABLE tally_progress (

@@ -17,9 +17,14 @@ const tags: ReadonlyArray<readonly [start: RegExp, tag: Tag]> = [
     { name: "Text sessions", description: "Text sessions as existing clients call them." },
   ],
   [/^\/v1\/projects$/, { name: "Projects", description: "The tenants of this installation." }],
+  [/^$|^dashboard/, { name: "Dashboard", description: "Signing in to the dashboard, and its files." }],
+  [
+    /^(overview|endpoints|unsent-events|inspector-requests)$/,
+    { name: "Overview", description: "The numbers of a project, its endpoints, and what went nowhere." },
+  ],
   [/^agent/, { name: "Agent", description: "The agent of a project and its webhook." }],
   [
-    /^sessions$|^sessions\/\{sessionId\}$/,
+    /^sessions(\.csv)?$|^sessions\/\{sessionId\}$/,
     { name: "Sessions", description: "Sessions and what happened to them." },
   ],
   [/^sessions\/|^reports/, { name: "Reports", description: "Facts that a runtime states about a session." }],
@@ -48,8 +53,17 @@ export function tagOf({ path }: Route): Tag {
   };
 }
 
+/** Names of routes whose paths differ by no word. */
+const ownNames: Readonly<Record<string, string>> = {
+  "/": "getRoot",
+  "/dashboard/": "getDashboardPage",
+  "/dashboard/{file+}": "getDashboardFile",
+};
+
 /** A name of the operation for programs: `getSessions`, `getSession`, `postSessionCallEnded`. */
 export function operationIdOf({ method, path }: Route): string {
+  const own = ownNames[path];
+  if (own !== undefined) return own;
   const parts = distinctive(path)
     .split("/")
     .filter((part) => part !== "");
