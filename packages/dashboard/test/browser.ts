@@ -7,7 +7,7 @@ import type { TestServer } from "../../../test/server.ts";
 /** Where screenshots are kept, for a person to look at after the tests. */
 const artifacts = resolve(import.meta.dirname, "../../../artifacts/dashboard");
 
-export const widths = { laptop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } } as const;
+const widths = { laptop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } } as const;
 export type Width = keyof typeof widths;
 export type Scheme = "light" | "dark";
 

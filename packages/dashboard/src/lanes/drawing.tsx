@@ -27,7 +27,7 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
   return (
     <Scroller
       label="Lanes: what happened, from left to right"
-      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:8.9rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
+      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:9.5rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
     >
       <div
         className="relative"
@@ -128,7 +128,7 @@ function EventRow({
   return (
     <Row label={<EventLabel event={event} />}>
       <span
-        className="absolute top-1/2 size-3 -translate-1/2 rounded-full border-2 border-surface"
+        className="absolute top-1/2 size-3.5 -translate-1/2 rounded-full border-2 border-surface"
         style={{ left: `${at * 100}%`, backgroundColor: color }}
       />
       <Beside at={at} title={emittedAt}>

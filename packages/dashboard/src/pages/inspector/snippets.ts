@@ -5,74 +5,64 @@ export type Framework = keyof typeof frameworks;
 
 /** What a handler of each event is likely to want first. */
 const uses: Record<EventName, string> = {
-  "session.started": "console.log(event.sessionId, event.channel);",
-  "session.ended": "console.log(event.sessionId, event.currentNodeId, event.extractedVariables);",
-  "call.ended": "console.log(event.sessionId, event.callStatus, event.callDuration);",
-  "session.finalized": "console.log(event.sessionId, event.messagesCount, event.extractedVariables);",
+  "session.started": "console.log(payload.sessionId, payload.channel);",
+  "session.ended": "console.log(payload.sessionId, payload.currentNodeId, payload.extractedVariables);",
+  "call.ended": "console.log(payload.sessionId, payload.callStatus, payload.callDuration);",
+  "session.finalized": "console.log(payload.sessionId, payload.messagesCount, payload.extractedVariables);",
   "recording.ready":
-    "if (event.success) console.log(event.sessionId, event.recordingUrl); // works for 15 minutes",
+    "if (payload.success) console.log(payload.sessionId, payload.recordingUrl); // works for 15 minutes",
 };
 
-const head = `import { Webhook } from "standardwebhooks";
-
-const webhook = new Webhook(process.env.SENDOFF_SIGNING_SECRET); // whsec_...`;
-
-const handle = (event: EventName, indent: string): string =>
-  [`if (event.event === "${event}") {`, `  ${uses[event]}`, "}"].map((line) => `${indent}${line}`).join("\n");
+/** The receiver kit verifies the signature, answers 2xx when the event is stored, and runs the handler once. */
+const receiver = (event: EventName): string => `const receiver = createReceiver({
+  verify: { secrets: process.env.SIGNING_SECRET }, // whsec_..., shown once in Settings
+  store: memoryStore(), // in production postgresStore or redisStore: a restart forgets nothing
+  on: {
+    "${event}": async (payload) => {
+      ${uses[event]}
+    },
+  },
+});`;
 
 const writers: Record<Framework, (event: EventName) => string> = {
-  express: (event) => `import express from "express";
-${head}
+  express: (event) => `// npm install @sendoff/receiver express
+import { createReceiver, memoryStore } from "@sendoff/receiver";
+import { expressHandler } from "@sendoff/receiver/express";
+import express from "express";
+
+${receiver(event)}
+await receiver.start();
+
 const app = express();
-
-// The signature is over the bytes as they came: express.json() would lose them.
-app.post("/sendoff", express.raw({ type: "application/json" }), (request, response) => {
-  let event;
-  try {
-    event = webhook.verify(request.body, request.headers);
-  } catch {
-    return response.status(401).end();
-  }
-${handle(event, "  ")}
-  response.status(200).end();
-});
-
-app.listen(3000);
+// Before express.json(): the signature is over the bytes as they came.
+app.post("/sendoff", expressHandler(receiver));
+app.listen(4700);
 `,
-  hono: (event) => `import { Hono } from "hono";
-${head}
+  hono: (event) => `// npm install @sendoff/receiver hono @hono/node-server
+import { serve } from "@hono/node-server";
+import { createReceiver, memoryStore } from "@sendoff/receiver";
+import { honoHandler } from "@sendoff/receiver/hono";
+import { Hono } from "hono";
+
+${receiver(event)}
+await receiver.start();
+
 const app = new Hono();
-
-app.post("/sendoff", async (context) => {
-  const body = await context.req.text();
-  let event;
-  try {
-    event = webhook.verify(body, context.req.header());
-  } catch {
-    return context.body(null, 401);
-  }
-${handle(event, "  ")}
-  return context.body(null, 200);
-});
-
-export default app;
+app.post("/sendoff", honoHandler(receiver));
+serve({ fetch: app.fetch, port: 4700 });
 `,
-  next: (event) => `// app/sendoff/route.ts
-${head}
+  next: (event) => `// npm install @sendoff/receiver; this file is app/sendoff/route.ts
+import { createReceiver, memoryStore } from "@sendoff/receiver";
+import { nextHandlers } from "@sendoff/receiver/next";
 
-export async function POST(request: Request) {
-  const body = await request.text();
-  let event;
-  try {
-    event = webhook.verify(body, Object.fromEntries(request.headers)) as Record<string, unknown>;
-  } catch {
-    return new Response(null, { status: 401 });
-  }
-${handle(event, "  ")}
-  return new Response(null, { status: 200 });
-}
+/** Signatures need node:crypto. */
+export const runtime = "nodejs";
+
+${receiver(event).replace("process.env.SIGNING_SECRET", 'process.env.SIGNING_SECRET ?? ""')}
+
+export const { POST } = nextHandlers(receiver);
 `,
 };
 
-/** A whole receiver for one event, by the Standard Webhooks library. */
+/** A whole receiver for one event, by the receiver kit. */
 export const snippetOf = (framework: Framework, event: EventName): string => writers[framework](event);
