@@ -65,7 +65,10 @@ export const errorCatalogue = {
     when: "As many live streams of the feed are open as may. See Retry-After.",
   },
   internal_error: { status: 500, when: "A mistake of Sendoff. Its log has the request's id." },
-  overloaded: { status: 503, when: "More reports wait than may. Try again after Retry-After." },
+  overloaded: {
+    status: 503,
+    when: "More reports wait than may, or for longer. Try again after Retry-After.",
+  },
   test_not_attempted: { status: 503, when: "No worker made the attempt of a test event in time." },
   database_unavailable: { status: 503, when: "PostgreSQL does not answer. Try again after Retry-After." },
   draining: { status: 503, when: "This process is shutting down. Try again; another one answers." },

@@ -37,7 +37,7 @@ import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
 import { type Handover, noHandover } from "./outbox/handover.ts";
-import { type Hint, parseHints } from "./outbox/hint.ts";
+import { type Hint, noticedHints } from "./outbox/hint.ts";
 import { keepTallies } from "./overview/keeper.ts";
 import { countReports } from "./overview/reports.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
@@ -220,7 +220,7 @@ function startDispatch(
   const listener = listen(
     ground.connection,
     dueChannel,
-    (hints) => dispatcher.wake(parseHints(hints)),
+    (notice) => dispatcher.wake(noticedHints(notice, dispatcher.workerId)),
     log,
     shareDispatcherLock,
   );

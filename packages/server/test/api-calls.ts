@@ -66,6 +66,8 @@ export function callsOf(target: Target, source: Source, keys: Keys): fc.Arbitrar
       path: path.text + query,
       headers: {
         accept,
+        // What the dashboard's pages send with each change.
+        ...(target.path.startsWith("/dashboard/") ? { "sendoff-dashboard": "1" } : {}),
         ...(key.text === "" ? {} : { authorization: key.text }),
         ...(body.type === null ? {} : { "content-type": body.type }),
         ...body.headers,

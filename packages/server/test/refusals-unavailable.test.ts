@@ -47,6 +47,30 @@ test("past 10,000 reports that wait the answer is 503 overloaded, and those that
   expect((await server.api("PATCH", `${project()}/sessions/other-1`, progress)).status).toBe(200);
 });
 
+test("when reports have waited for half a second the next request is refused before it is read, and they are taken", async () => {
+  const holder = await server.pool.connect();
+  await holder.query("BEGIN; LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE");
+  const waiting = Array.from({ length: 300 }, (_, index) => ({ ...call, sessionId: `waits-${index}` }));
+  const bulk = server.api("POST", `${project()}/reports`, waiting);
+  try {
+    await until("a request is refused", async () => {
+      // Without a key: nothing of it is looked at.
+      const answer = await server.api("POST", `${project()}/reports`, "not JSON", "");
+      if (answer.status !== 503) return false;
+      expectRefused(answer, "overloaded", "500 ms", "send this one again");
+      expect(answer.headers.get("retry-after")).toBe("1");
+      return true;
+    });
+  } finally {
+    await holder.query("COMMIT");
+    holder.release();
+  }
+  expect((await bulk).body.data.map(({ status }: { status: number }) => status)).toEqual(
+    Array(300).fill(200),
+  );
+  expect((await server.api("POST", `${project()}/reports`, "not JSON", "")).status).toBe(401);
+});
+
 test("while it shuts down a report is refused with 503 draining, and /readyz says so", async () => {
   const held: Array<() => void> = [];
   const sink = await startSink((response) => held.push(() => response.end()));

@@ -51,6 +51,8 @@ const countMs = 5_000;
 const dispatchersAtFirst = 4;
 /** How often dead workers are looked for, in milliseconds. */
 const takeoverMs = 500;
+/** With fewer attempts under way outcomes are stored at once: to wait for others would gain little, and holds lanes up. */
+const fewInFlight = 8;
 /** Retries may take so much of the process's room, so that a crowd of them leaves room for first attempts. */
 const retryShare = 0.5;
 
@@ -70,10 +72,10 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   let hintedMeanwhile: Hint[] = [];
   const settler = createSettler(parts, (settled, goingOn) => {
     const retried = settled.filter(({ claim }) => claim.retries !== null);
-    claimer.fresh([...goingOn.map((endpointId) => ({ endpointId, sessionKey: null })), ...hintedMeanwhile]);
-    hintedMeanwhile = [];
     claimer.freed(settled.map(endpointOf), "first");
     claimer.freed(retried.map(endpointOf), "again");
+    claimer.fresh([...goingOn.map((endpointId) => ({ endpointId, sessionKey: null })), ...hintedMeanwhile]);
+    hintedMeanwhile = [];
     endWhenIdle();
   });
   const wake = (hints: readonly Hint[]): void => {
@@ -131,7 +133,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     inFlight[kind] -= 1;
     count(claim.endpointId, -1);
     metrics.inFlight.set(total());
-    if (settlement !== null) settler.add(settlement, leaseEndsMs, total() === 0);
+    if (settlement !== null) settler.add(settlement, leaseEndsMs, total() < fewInFlight);
     else await giveBack(claim);
   };
 

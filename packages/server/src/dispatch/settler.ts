@@ -8,7 +8,7 @@ import { type Settlement, settle } from "../outbox/settle.ts";
 export interface Settler {
   /**
    * @param leaseEndsMs until when the claim lasts, monotonic.
-   * @param atOnce nothing else is under way: there is nothing to wait for.
+   * @param atOnce few are under way: there is nothing to wait for.
    */
   add(settlement: Settlement, leaseEndsMs: number, atOnce: boolean): void;
   /** Whether nothing waits to be stored. */

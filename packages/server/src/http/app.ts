@@ -68,6 +68,7 @@ async function serve(
   route: Route,
   context: AppContext,
 ): Promise<Response> {
+  route.admit?.();
   const path: Record<string, string> = context.req.param();
   const caller = await authorize(
     parts,

@@ -71,6 +71,8 @@ export interface Route {
   readonly errors?: readonly ErrorCode[];
   /** For the description: the body's schema when the route checks parts of it on its own. */
   readonly bodyDescribed?: z.ZodType;
+  /** Called before anything else of a request is looked at, its key included. @throws Refusal when none can be taken now. */
+  readonly admit?: () => void;
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -86,6 +88,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];
   readonly bodyDescribed?: z.ZodType;
+  readonly admit?: () => void;
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;

@@ -15,6 +15,12 @@ export interface ReportIntake {
    * while the process drains. After the last three the report may be sent again: it has happened once or not at all.
    */
   apply(projectId: string, sessionId: string, report: Report): Promise<Applied>;
+  /**
+   * For requests that bring reports, before anything of them is read: to refuse one costs a tenth of taking it.
+   *
+   * @throws Refusal when reports wait for so long already that one more would only make all of them later.
+   */
+  admit(): void;
   /** Takes no more and waits until all that were taken are answered. */
   drain(): Promise<void>;
 }
@@ -26,6 +32,8 @@ export interface ReportIntake {
 const sessionsPerCommit = 128;
 /** Most reports that wait in memory. Past that the answer is 503, before memory grows. */
 const waitingMax = 10_000;
+/** When a report has waited so long, in milliseconds, and more than one commit takes wait, requests are refused unread. */
+const waitedMaxMs = 500;
 /** How often one report may lose its compare-and-set to other processes before its client is asked to come again. */
 const conflictsMax = 20;
 
@@ -74,9 +82,19 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
         );
       }
       return new Promise<Applied>((resolve, reject) => {
-        queue.push({ projectId, sessionId, report, conflicts: 0, resolve, reject });
+        const sinceMs = parts.clock.monotonicMs();
+        queue.push({ projectId, sessionId, report, sinceMs, conflicts: 0, resolve, reject });
         running ??= run();
       });
+    },
+    admit() {
+      const [oldest] = queue;
+      if (oldest === undefined || queue.length <= sessionsPerCommit) return;
+      if (parts.clock.monotonicMs() - oldest.sinceMs <= waitedMaxMs) return;
+      throw new Refusal(
+        "overloaded",
+        `Reports wait for more than ${waitedMaxMs} ms for their commit; send this one again in a second.`,
+      );
     },
     async drain() {
       draining = true;

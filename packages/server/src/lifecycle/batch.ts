@@ -20,6 +20,9 @@ export interface Waiting {
   readonly projectId: string;
   readonly sessionId: string;
   readonly report: Report;
+  /** When it came, monotonic. */
+  readonly sinceMs: number;
+  /** How often it has lost its compare-and-set. */
   conflicts: number;
   resolve(applied: Applied): void;
   reject(error: unknown): void;

@@ -226,7 +226,7 @@ export function appendParameters({ events, unsentReasons, deliveries }: Owed, wo
 /**
  * Common table expressions that store events and what they owe. They need one called `saved (session_key)` with the
  * sessions whose change was stored: of the others nothing is emitted. `born` has a row per delivery, of which `claimed`
- * are in flight; `hinted` has the hints to the others (hint.ts), and `told` has NOTIFYed them to whoever claims.
+ * are in flight; `hinted` has the hints to the others (hint.ts), and `told` has NOTIFYed them to the other processes that claim.
  *
  * @param first number of the first of twenty-one parameters.
  */
@@ -246,7 +246,7 @@ export function appendSql(first: number): string {
       WHERE session_key IN (SELECT session_key FROM saved)
     ), born AS MATERIALIZED (
       SELECT input.delivery_id, input.event_id, input.session_key, input.endpoint_id, input.in_lane, endpoints.timeout_ms,
-        earlier.deliveries > 0 AS lane_taken,
+        input.follows, earlier.deliveries > 0 AS lane_taken,
         -- An endpoint that was changed since it was read gets an ordinary claim, which reads it anew.
         input.claim AND earlier.deliveries = 0 AND endpoints.removed_at IS NULL
           AND endpoints.updated_at = input.changed_at::timestamptz AS claimed,
@@ -274,10 +274,11 @@ export function appendSql(first: number): string {
       FROM born
     ), hinted AS (
       SELECT ${hintSql("endpoint_id::text", "CASE WHEN lane_taken THEN session_key END")} AS hint
-      FROM born WHERE NOT claimed GROUP BY 1
+      -- What follows another one of this commit is told of by the settling of that one.
+      FROM born WHERE NOT claimed AND NOT follows GROUP BY 1
     ), told AS (
       -- A payload holds less than 8,000 bytes.
-      SELECT pg_notify('${dueChannel}', string_agg(hint, ',')) FROM (
+      SELECT pg_notify('${dueChannel}', ${parameter(19)} || ':' || string_agg(hint, ',')) FROM (
         SELECT hint, (row_number() OVER () - 1) / 100 AS part FROM hinted) AS numbered GROUP BY part
     )`;
 }

@@ -20,6 +20,16 @@ export function parseHints(text: string): Hint[] {
   });
 }
 
+/**
+ * Hints of a NOTIFY. A commit's begin with who sent them: its own process knows them already, from the commit's answer.
+ *
+ * @param ownId names this process in claims.
+ */
+export function noticedHints(text: string, ownId: string): Hint[] {
+  const [sender, hints] = text.includes(":") ? text.split(":") : [null, text];
+  return sender === ownId ? [] : parseHints(hints ?? "");
+}
+
 /** Of these hints the lanes. */
 export function lanesOf(hints: readonly Hint[]): Lane[] {
   return hints.flatMap(({ endpointId, sessionKey }) =>

@@ -142,6 +142,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: ConversationEndedBody,
       answers,
       errors: [...reportErrors, "variables_too_large"],
+      admit: () => intake.admit(),
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, conversationReport(body.value, body.text)),
     }),
@@ -153,6 +154,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: CallEndedBody,
       answers,
       errors: reportErrors,
+      admit: () => intake.admit(),
       handle: ({ path, body }) => take(path.projectId, path.sessionId, callReport(body.value)),
     }),
     route({
@@ -163,6 +165,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: RecordingProcessedBody,
       answers,
       errors: reportErrors,
+      admit: () => intake.admit(),
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, recordingReport(body.value, path.projectId ?? "")),
     }),
@@ -175,6 +178,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: z.array(z.unknown()).min(1).max(reportsMax),
       bodyDescribed: Reports,
       answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
+      admit: () => intake.admit(),
       async handle({ path: { projectId = "" }, body }) {
         const texts = elementsOf(body.text);
         const items = body.value.map((value, index) => takeItem(projectId, value, texts[index] ?? "{}"));

@@ -1,0 +1,275 @@
+import { randomUUID } from "node:crypto";
+import type pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import { until } from "../../../test/until.ts";
+import { systemClock } from "../src/clock.ts";
+import { createPool } from "../src/database/pool.ts";
+import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import { watchDeadlines } from "../src/lifecycle/deadlines.ts";
+import type { Report } from "../src/lifecycle/session.ts";
+import { createLog } from "../src/log.ts";
+import { ensureLogPartitions } from "../src/logbook/partitions.ts";
+import { type Claim, claimDue } from "../src/outbox/claim.ts";
+import { findDue } from "../src/outbox/find.ts";
+import { bringUp } from "../src/outbox/lane.ts";
+import { release } from "../src/outbox/release.ts";
+import type { AttemptResult } from "../src/outbox/result.ts";
+import { settle } from "../src/outbox/settle.ts";
+import { takeOver } from "../src/outbox/takeover.ts";
+
+// Each statement of the path of a delivery, on tables of a million rows: it goes by its index, and looks at no more rows
+// than it is about. What is asserted are the plans and counts that PostgreSQL tells (auto_explain), not durations.
+
+const rowsOfEach = 1_000_000;
+const deadEndpoints = 50;
+/** Of a batch of some 20 sessions no statement may look at more rows of a table than this. */
+const rowsLookedAtMax = 600;
+
+let database: TestDatabase;
+let pool: pg.Pool;
+let intake: ReportIntake;
+const workerId = randomUUID();
+const projectId = randomUUID();
+const healthy = randomUUID();
+const dead = Array.from({ length: deadEndpoints }, () => randomUUID());
+const graces = { conversationMs: 60_000, callMs: 60_000, sessionMs: 3_600_000 };
+
+interface Scan {
+  readonly table: string;
+  readonly by: string;
+  readonly rows: number;
+}
+/** What the statements since the last look have scanned. */
+let scans: Scan[] = [];
+
+interface Plan {
+  readonly "Node Type": string;
+  readonly "Relation Name"?: string;
+  readonly "Index Name"?: string;
+  readonly "Actual Rows"?: number;
+  readonly "Actual Loops"?: number;
+  readonly "Rows Removed by Filter"?: number;
+  readonly Plans?: readonly Plan[];
+}
+
+function scansOf(plan: Plan): Scan[] {
+  const below = (plan.Plans ?? []).flatMap(scansOf);
+  const table = plan["Relation Name"];
+  const loops = plan["Actual Loops"] ?? 0;
+  // What a plan holds ready and did not run has looked at nothing.
+  if (table === undefined || loops === 0 || !plan["Node Type"].includes("Scan")) return below;
+  const each = (plan["Actual Rows"] ?? 0) + (plan["Rows Removed by Filter"] ?? 0);
+  const by = plan["Index Name"] ?? plan["Node Type"];
+  return [{ table, by, rows: Math.round(each * loops) }, ...below];
+}
+
+function note({ message }: { message?: string | undefined }): void {
+  const json = /^duration: .* plan:\n([\s\S]*)$/.exec(message ?? "")?.[1];
+  if (json !== undefined) scans.push(...scansOf((JSON.parse(json) as { Plan: Plan }).Plan));
+}
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await ensureLogPartitions(database.pool);
+  await fill(database.pool);
+  pool = createPool({ connectionString: database.url }, createLog("silent"), "path");
+  pool.on("connect", (client) => {
+    client.on("notice", note);
+    void client.query(
+      `LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;
+       SET auto_explain.log_timing = off; SET auto_explain.log_format = json; SET client_min_messages = log`,
+    );
+  });
+  intake = createReportIntake({
+    pool,
+    log: createLog("silent"),
+    graces,
+    clock: systemClock,
+    onOwed: () => {},
+    handover: { workerId, reserve: () => true, begin: (claim) => claimed.push(claim), cancel: () => {} },
+  });
+}, 240_000);
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+/** A million sessions, each with an event that is owed to a dead endpoint, and with a row of the log. */
+async function fill(on: pg.Pool): Promise<void> {
+  await on.query("INSERT INTO projects (project_id, name) VALUES ($1, 'p')", [projectId]);
+  await on.query(
+    `INSERT INTO endpoints (endpoint_id, project_id, kind, url, events, secret_sealed, timeout_ms)
+     SELECT id, $1, CASE WHEN position = 1 THEN 'agent' ELSE 'project' END, 'https://e.example/' || position,
+       CASE WHEN position = 1 THEN '{session.ended,session.finalized}'::text[] ELSE '{recording.ready}' END, 's', 10000
+     FROM unnest($2::uuid[]) WITH ORDINALITY AS each (id, position)`,
+    [projectId, [healthy, ...dead]],
+  );
+  const client = await on.connect();
+  // One statement a table takes some seconds; the pool's limit is for statements of milliseconds.
+  await client.query("SET statement_timeout = 0");
+  const run = (text: string, values: unknown[] = []): Promise<unknown> =>
+    client.query({ text, values, query_timeout: 300_000 } as never);
+  await run(
+    `INSERT INTO sessions (session_key, project_id, session_id, version, channel, created_at, current_node_id,
+       messages_count, extracted_variables, conversation_reported_at, conversation_ended_by, finalized_at, deadline_at)
+     SELECT n, $1, 'old-' || n, 1, 'text', now() - n * interval '1 second', 'end', 1, '{}',
+       CASE WHEN n % 10 > 0 THEN now() END, CASE WHEN n % 10 > 0 THEN 'runtime' END, CASE WHEN n % 10 > 0 THEN now() END,
+       CASE WHEN n % 10 = 0 THEN now() + interval '1 hour' END
+     FROM generate_series(1, ${rowsOfEach}) AS n`,
+    [projectId],
+  );
+  await run(
+    `INSERT INTO events (event_id, session_key, project_id, event, webhook_id, payload, emitted_at, deliveries)
+     SELECT n * 8, n, $1, 'session.ended', 'msg_' || n, '{}', now() - n * interval '1 second', 1
+     FROM generate_series(1, ${rowsOfEach}) AS n`,
+    [projectId],
+  );
+  await run(
+    `INSERT INTO deliveries (delivery_id, event_id, session_key, endpoint_id, in_lane, trigger, attempts, due_at)
+     SELECT n * 256, n * 8, n, ($1::uuid[])[n % ${deadEndpoints} + 1], true, 'live', n / ${deadEndpoints} % 2,
+       now() - n * interval '1 millisecond'
+     FROM generate_series(1, ${rowsOfEach}) AS n`,
+    [dead],
+  );
+  await run(
+    `INSERT INTO webhook_logs (project_id, session_key, session_id, event_id, event, webhook_id, delivery_id,
+       endpoint_id, url, attempt, trigger, outcome, attempted_at)
+     SELECT $1, n, 'old-' || n, n * 8, 'session.ended', 'msg_' || n, n * 256, $2, 'https://e.example/', 1, 'live',
+       'timed_out', now()
+     FROM generate_series(1, ${rowsOfEach}) AS n`,
+    [projectId, dead[0]],
+  );
+  await run("SELECT setval('drawn_ids', $1)", [rowsOfEach + 1]);
+  client.release();
+}
+
+const claimed: Claim[] = [];
+
+const ended: Report = {
+  type: "conversation-ended",
+  channel: "text",
+  currentNodeId: "end",
+  messagesCount: 1,
+  extractedVariables: "{}",
+  endedAt: null,
+};
+const ok: AttemptResult = {
+  outcome: "delivered",
+  errorCode: null,
+  failedStep: null,
+  responseStatus: 200,
+  responseBody: Buffer.from("ok"),
+  durationMs: 1,
+  retryAfterMs: null,
+};
+
+/** Runs something and tells which index led it to which table, each once, in the order of names. */
+async function waysOf(act: () => Promise<unknown>): Promise<string[]> {
+  scans = [];
+  await act();
+  // Notices come before the answer, but are handled after it now and then.
+  await until("the plan is told", () => scans.length > 0);
+  const big = scans.filter(({ table }) => /^(sessions|events|deliveries|webhook_logs)/.test(table));
+  for (const scan of big) expect(scan.rows, JSON.stringify(scan)).toBeLessThan(rowsLookedAtMax);
+  return [...new Set(big.map(({ table, by }) => `${table} by ${by}`))].sort();
+}
+
+let number = 0;
+const report = (): Promise<unknown> =>
+  Promise.all(Array.from({ length: 20 }, () => intake.apply(projectId, `new-${number++}`, ended)));
+
+describe.each([
+  ["never analyzed", false],
+  ["analyzed", true],
+])("on tables of a million rows that were %s", (_name, analyzed) => {
+  beforeAll(async () => {
+    if (!analyzed) return;
+    const client = await database.pool.connect();
+    await client.query("SET statement_timeout = 0");
+    await client.query({ text: "ANALYZE", query_timeout: 300_000 } as never);
+    client.release();
+    // Plans that were made before the statistics are dropped with their connection's session.
+    await Promise.all(Array.from({ length: pool.totalCount }, () => pool.query("DISCARD PLANS")));
+  }, 60_000);
+
+  test("a batch of reports reads sessions by their ids, and looks at no delivery of a new one", async () => {
+    expect(await waysOf(report)).toEqual(["sessions by one_session_per_id"]);
+    expect(claimed.length).toBeGreaterThanOrEqual(20);
+  });
+
+  test("a report of a session that is there looks at its lane alone", async () => {
+    const created: Report = { type: "created", channel: "text", variables: null, startNodeId: null };
+    await intake.apply(projectId, `open-${analyzed}`, created);
+    const ways = await waysOf(() => intake.apply(projectId, `open-${analyzed}`, ended));
+    expect(ways).toEqual(["deliveries by deliveries_lane", "sessions by one_session_per_id"]);
+  });
+
+  test("outcomes are stored by the deliveries' ids and their lanes", async () => {
+    const batch = claimed.splice(0).map((claim) => ({
+      claim,
+      result: ok,
+      recordingUrl: null,
+      next: { kind: "settled", as: "delivered" } as const,
+    }));
+    expect(batch.length).toBeGreaterThanOrEqual(20);
+    const ways = await waysOf(() => settle(pool, workerId, batch));
+    expect(ways).toEqual(["deliveries by deliveries_lane", "deliveries by deliveries_pkey"]);
+  });
+
+  test("a claim takes from the endpoints that it names, by what is due there", async () => {
+    const room = { limit: 20, perEndpoint: 20, endpoints: [healthy, ...dead.slice(0, 3)] };
+    let claims: Claim[] = [];
+    const ways = await waysOf(async () => {
+      ({ claims } = await claimDue(pool, workerId, "first", room));
+    });
+    expect(claims).toHaveLength(20);
+    expect(ways).toEqual([
+      "deliveries by deliveries_due_first",
+      "deliveries by deliveries_in_flight",
+      "deliveries by deliveries_lane",
+      "deliveries by deliveries_pkey",
+      "events by events_pkey",
+      "sessions by sessions_pkey",
+    ]);
+    expect(await waysOf(() => release(pool, workerId, claims))).toEqual(["deliveries by deliveries_pkey"]);
+  });
+
+  test("a claim of retries goes by an index of their own", async () => {
+    const room = { limit: 20, perEndpoint: 80, endpoints: dead.slice(0, 3) };
+    const ways = await waysOf(async () => {
+      const { claims } = await claimDue(pool, workerId, "again", room);
+      expect(claims).toHaveLength(20);
+      await release(pool, workerId, claims);
+    });
+    expect(ways).toContain("deliveries by deliveries_due_again");
+    expect(ways).not.toContain("deliveries by deliveries_due_first");
+  });
+
+  test("the look for what is due steps from endpoint to endpoint", async () => {
+    const ways = await waysOf(async () => {
+      expect((await findDue(pool, "first", 8, "")).endpoints).toHaveLength(deadEndpoints + 1);
+    });
+    expect(ways).toEqual(["deliveries by deliveries_due_first", "deliveries by deliveries_in_flight"]);
+  });
+
+  test("a lane is brought up by its session", async () => {
+    const lanes = dead.slice(0, 20).map((endpointId, index) => ({ sessionKey: index + 1, endpointId }));
+    expect(await waysOf(() => bringUp(pool, lanes))).toContain("deliveries by deliveries_lane");
+  });
+
+  test("dead workers' claims are looked for among what is in flight", async () => {
+    const ways = await waysOf(() => takeOver(pool));
+    expect(ways).toContain("deliveries by deliveries_in_flight");
+    for (const way of ways) expect(way).toMatch(/_pkey$|_in_flight$/);
+  });
+
+  test("deadlines are looked for by their time", async () => {
+    const ways = await waysOf(async () => {
+      const deadlines = watchDeadlines(pool, intake, createLog("silent"));
+      await until("it has looked", () => scans.length > 0);
+      await deadlines.stop();
+    });
+    expect(ways).toEqual(["sessions by sessions_deadline"]);
+  });
+});
