@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { buildDashboard } from "./dashboard.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -60,4 +61,5 @@ export function installAndBuild() {
     });
   }
   run(process.execPath, [installed("typescript/bin/tsc"), "-b"]);
+  buildDashboard();
 }

@@ -65,8 +65,10 @@ export function dashboardFileRoutes(folder: string, mediaOrigins: readonly strin
       handle({ context, path: { file = "" } }) {
         const found = current().get(file);
         if (found !== undefined) return fileResponse(context, found, headers);
-        // A view has no ending; a file that is missing must not be answered with a page.
-        if (!/\.[a-z0-9]{1,11}$/i.test(file) && !file.startsWith("assets/")) return page(context);
+        // A file that is missing must not be answered with a page. Of views, those of a project end with ids, which may
+        // have dots.
+        if (file.startsWith("p/") || (!/\.[a-z0-9]{1,11}$/i.test(file) && !file.startsWith("assets/")))
+          return page(context);
         throw new Refusal("route_not_found", "The dashboard has no file of this name.");
       },
     }),

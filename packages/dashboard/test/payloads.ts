@@ -1,0 +1,60 @@
+/**
+ * Texts that try to run as a script where they are shown. Each calls `pwned`, which no page has but those of the tests; some
+ * show a dialog. Rows M10 and R21 of the hostile cases.
+ */
+export const payloads: readonly string[] = [
+  "<script>pwned('1')</script>",
+  "<img src=x onerror=pwned('2')>",
+  "<svg onload=pwned('3')>",
+  "<svg><script>pwned('4')</script></svg>",
+  "<body onload=pwned('5')>",
+  "<iframe src=\"javascript:parent.pwned('6')\"></iframe>",
+  "<iframe srcdoc=\"<script>parent.pwned('7')</script>\"></iframe>",
+  "<a href=\"javascript:pwned('8')\" autofocus onfocus=pwned('8')>x</a>",
+  "<input autofocus onfocus=pwned('9')>",
+  "<details open ontoggle=pwned('10')>",
+  "<video><source onerror=pwned('11')></video>",
+  "<audio src=x onerror=pwned('12')>",
+  "<object data=\"javascript:pwned('13')\">",
+  "<embed src=\"javascript:pwned('14')\">",
+  "<math><mtext><table><mglyph><style><img src=x onerror=pwned('15')>",
+  "<style>@import '//evil.example/x.css';*{background:url(//evil.example/16)}</style>",
+  "<link rel=stylesheet href=//evil.example/17.css>",
+  "<meta http-equiv=refresh content=\"0;url=javascript:pwned('18')\">",
+  "<base href=//evil.example/>",
+  "<form action=javascript:pwned('20')><button>x",
+  "<template><img src=x onerror=pwned('21')></template>",
+  "<xss style=animation-name:under-way onanimationstart=pwned('22')>",
+  "\"><script>pwned('23')</script>",
+  "'><img src=x onerror=pwned('24')>",
+  "\" onmouseover=pwned('25') autofocus onfocus=pwned('25') x=\"",
+  "' onfocus=pwned('26') autofocus '",
+  "</script><script>pwned('27')</script>",
+  "</style><script>pwned('28')</script>",
+  "</textarea><script>pwned('29')</script>",
+  "</title><script>pwned('30')</script>",
+  "--><script>pwned('31')</script>",
+  "]]><script>pwned('32')</script>",
+  "javascript:pwned('33')",
+  "jAvAsCrIpT\u0009:pwned('34')//",
+  "data:text/html,<script>pwned('35')</script>",
+  "{{constructor.constructor('pwned(36)')()}}",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a text that tries to be one
+  "${pwned('37')}",
+  "<%= pwned('38') %>",
+  "\u202e<img src=x onerror=pwned('39')>\u202c",
+  "<ımg src=x onerror=pwned('40')><ſcript>pwned('40')</ſcript>",
+  '=HYPERLINK("http://evil.example","41")',
+  "\u001b]8;;http://evil.example\u0007x\u001b]8;;\u0007<img src=x onerror=pwned('42')>",
+];
+
+/** What a session's id may be made of, put together as badly as it can be. */
+export const hostileIds: readonly string[] = [
+  "javascript:pwned",
+  "__proto__",
+  "constructor",
+  "..",
+  "a..b:_-.js",
+  "toString",
+  "-1",
+];
