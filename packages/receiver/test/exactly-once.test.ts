@@ -228,7 +228,7 @@ describe.each(Object.keys(grounds))("on %s", (groundName) => {
           for (const missing of joined.values()) expect(missing).toEqual([]);
         },
       ),
-      { numRuns: runs, interruptAfterTimeLimit: 240_000, markInterruptAsFailure: true, ...seed },
+      { numRuns: runs, endOnFailure: true, interruptAfterTimeLimit: 240_000, markInterruptAsFailure: true, ...seed },
     );
   }, 300_000);
 });
