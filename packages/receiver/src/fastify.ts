@@ -8,7 +8,7 @@ export interface FastifyLike {
   addContentTypeParser(
     type: string,
     options: { parseAs: "buffer"; bodyLimit: number },
-    parser: (request: never, body: Buffer, done: (error: null, body: Buffer) => void) => void,
+    parser: (request: unknown, body: Buffer, done: (error: null, body: Buffer) => void) => void,
   ): unknown;
   post(
     path: string,

@@ -44,7 +44,7 @@ export async function startProgram(
       if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}:\n${output}`);
       return isReady(output);
     },
-    60_000,
+    90_000,
   );
   return {
     child,

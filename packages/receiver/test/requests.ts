@@ -38,7 +38,7 @@ export const signedRequest = (body: string | Uint8Array, signing: Signing = {}):
   new Request("http://receiver.test/hook", {
     method: "POST",
     headers: signedHeaders(body, signing),
-    body: body as BodyInit,
+    body: body as string,
   });
 
 const common = (event: string, sessionId: string): Record<string, unknown> => ({
