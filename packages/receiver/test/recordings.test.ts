@@ -123,6 +123,14 @@ describe("a recording that can be had", () => {
     },
   );
 
+  test("of a host that knows no type has the end of the link's name, when that is one of audio", async () => {
+    const untyped: Serve = (_request, response) => {
+      const octets = { "content-type": "application/octet-stream", "content-length": 4 };
+      response.writeHead(200, octets).end("OggS");
+    };
+    expect((await save(untyped)).files).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.ogg$/)]);
+  });
+
   test("is tried once although this machine's clock says that its link is dead", async () => {
     const { result } = await save(whole, { receivedAt: new Date(Date.now() - 3_600_000) });
     expect(result.saved).toBe(true);
@@ -149,6 +157,9 @@ describe("a recording that cannot be had is told, and leaves no file", () => {
     expect(await told(answer(206, { "content-type": "audio/ogg", "content-range": "bytes 0-9/10" }))).toBe(
       "wrong_answer",
     );
+    const page = Buffer.from("<html>expired</html>");
+    const untyped = { "content-type": "application/octet-stream", "content-length": page.length };
+    expect(await told(answer(200, untyped, page))).toBe("wrong_type");
     const gzip = { "content-type": "audio/ogg", "content-encoding": "gzip", "content-length": audio.length };
     expect(await told(answer(200, gzip))).toBe("wrong_type");
   });

@@ -83,6 +83,7 @@ export async function begin(link: string, options: DownloadOptions): Promise<Dow
           const fresh = chunk.subarray(Math.min(skip, chunk.length));
           skip -= chunk.length - fresh.length;
           if (fresh.length === 0) continue;
+          if (offset === 0) checkBeginning(fresh, head.contentType);
           offset += fresh.length;
           vain = 0;
           if (offset > options.bytesMax) {
@@ -156,6 +157,13 @@ function checked(response: IncomingMessage, offset: number, first: Head | null):
     throw new DownloadFailed("changed", "the file at the link is another one than before");
   }
   return { contentType, length, etag, sha256: statusCode === 200 ? checksumOf(headers) : null };
+}
+
+/** No audio begins as a page of HTML, XML or JSON does: a host that knows no type may send those with 200 too. */
+function checkBeginning(chunk: Uint8Array, contentType: string): void {
+  if (contentType.endsWith("octet-stream") && /^[<{\s]/.test(String.fromCharCode(chunk[0] ?? 0))) {
+    throw new DownloadFailed("wrong_type", `the host sent ${contentType}, and it begins as text does`);
+  }
 }
 
 /** The whole length, as an answer tells it. */
