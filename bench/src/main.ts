@@ -10,6 +10,7 @@ import { describeMachine, loadNow, type Machine } from "./machine.ts";
 import { neighbour } from "./neighbour.ts";
 import { overload } from "./overload.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { receiver } from "./receiver.ts";
 import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
 import { formatTable } from "./table.ts";
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   scale,
   overload,
   versus,
+  receiver,
   disk,
 ];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };
