@@ -67,7 +67,11 @@ async function receiver(file: string, env: Record<string, string>): Promise<Star
 const allEvents = ["session.ended", "call.ended", "session.finalized", "recording.ready"];
 
 /** Points the agent's webhook at a receiver. */
-async function subscribe(url: string, events: readonly string[] = allEvents, headers: object[] = []): Promise<void> {
+async function subscribe(
+  url: string,
+  events: readonly string[] = allEvents,
+  headers: object[] = [],
+): Promise<void> {
   const agent = `/v1/projects/${server.projectId}/agent`;
   const set = await server.api("PATCH", agent, { postSessionWebhook: { url, headers, events } });
   expect(set.status, set.text).toBe(200);
@@ -108,7 +112,11 @@ test("the Express receiver writes each call down once, verified, and saves its r
   });
   const [session = ""] = await play(1);
   const rows = async () =>
-    (await database.pool.query("SELECT status, seconds, recording FROM calls WHERE session_id = $1", [session])).rows;
+    (
+      await database.pool.query("SELECT status, seconds, recording FROM calls WHERE session_id = $1", [
+        session,
+      ])
+    ).rows;
   await until("the call is there", async () => (await rows())[0]?.seconds === 78.4);
   expect(await rows()).toEqual([{ status: "userHangup", seconds: 78.4, recording: null }]);
   await until("all is delivered", async () => (await outcomesOf(session)).length === 4);
@@ -123,7 +131,8 @@ test("the Express receiver writes each call down once, verified, and saves its r
   const told = await server.api("POST", path, { success: true, objectKey });
   expect(told.status, told.text).toBe(200);
   const recording = async () =>
-    (await database.pool.query("SELECT recording FROM calls WHERE session_id = 'with-audio'")).rows[0]?.recording;
+    (await database.pool.query("SELECT recording FROM calls WHERE session_id = 'with-audio'")).rows[0]
+      ?.recording;
   await until("the recording is saved", async () => (await recording()) !== undefined);
   expect(await recording(), started.output()).toMatch(/[0-9a-f]{64}\.ogg$/);
   expect(await readdir(join(folder, "saved"))).toHaveLength(1);
@@ -197,7 +206,11 @@ test("the receiver of the webhook's documents gets every event, and lacks what t
   for (const what of ["session ended", "call ended", "call completed"]) {
     expect(started.output()).toContain(`${what} ${session}`);
   }
-  const forged = { method: "POST", headers: { "content-type": "application/json" }, body: bodies["call.ended"]("x") };
+  const forged = {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: bodies["call.ended"]("x"),
+  };
   for (let times = 0; times < 2; times += 1) {
     expect((await fetch(`${started.url}/webhook`, forged)).status).toBe(200);
   }

@@ -22,6 +22,8 @@ const perSecondMin = 5_000;
 const p99Max = 20;
 const defaults = { runs: 3, seconds: 10, rate: 500 };
 const connections = 64;
+/** So many that none waits for one that is free. */
+const steadyConnections = 512;
 const warmUpMs = 2_000;
 /** As many events are made ready as a receiver could take if it were faster than any. */
 const mostPerSecond = 12_000;
@@ -53,7 +55,9 @@ export const receiver: Benchmark = {
       progress.step(`run ${number}: ${settings.rate ?? defaults.rate} a second ...`);
       const perSecond = settings.rate ?? defaults.rate;
       const plan = requestsOf(started.origin, `steady-${number}`, Math.ceil(perSecond * seconds), secret);
-      steadies.push(await runOpenLoop(scope, { ...plan, perSecond, seconds }));
+      steadies.push(
+        await runOpenLoop(scope, { ...plan, connections: steadyConnections, perSecond, seconds }),
+      );
       await drained(ground.database);
     }
     const { failed } = await started.count();

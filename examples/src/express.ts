@@ -7,8 +7,13 @@ import { saveRecording } from "@sendoff/receiver/recordings";
 import express from "express";
 import pg from "pg";
 
-const { SIGNING_SECRET = "", DATABASE_URL, RECORDING_HOSTS = "", RECORDING_FOLDER = "recordings", PORT = "4700" } =
-  process.env;
+const {
+  SIGNING_SECRET = "",
+  DATABASE_URL,
+  RECORDING_HOSTS = "",
+  RECORDING_FOLDER = "recordings",
+  PORT = "4700",
+} = process.env;
 const pool = new pg.Pool({ connectionString: DATABASE_URL });
 // A connection that breaks while nobody uses it is replaced; without a listener it would end the process.
 pool.on("error", (error) => console.error(error.message));
@@ -35,9 +40,15 @@ const receiver = createReceiver({
       const saved = await saveRecording(
         payload,
         { folder: RECORDING_FOLDER },
-        { hosts: RECORDING_HOSTS.split(","), receivedAt, signal, development: process.env.DEVELOPMENT === "yes" },
+        {
+          hosts: RECORDING_HOSTS.split(","),
+          receivedAt,
+          signal,
+          development: process.env.DEVELOPMENT === "yes",
+        },
       );
-      if (!saved.saved) console.error(`no recording of ${payload.sessionId}: ${saved.reason}, ${saved.message}`);
+      if (!saved.saved)
+        console.error(`no recording of ${payload.sessionId}: ${saved.reason}, ${saved.message}`);
       // It may come before session.finalized: either of them makes the row.
       await transaction((client) =>
         client.query(

@@ -21,7 +21,11 @@ const receiver = createReceiver({
   onSession: async (session, { transaction }) => {
     await transaction((commands) => {
       commands.queue("INCRBYFLOAT", "call-seconds", session.finalized?.callDuration ?? 0);
-      commands.queue("RPUSH", "sessions", `${session.sessionId} ${session.channel} ${session.arrived.join(",")}`);
+      commands.queue(
+        "RPUSH",
+        "sessions",
+        `${session.sessionId} ${session.channel} ${session.arrived.join(",")}`,
+      );
     });
   },
 });
@@ -29,7 +33,9 @@ await receiver.start();
 
 const app = new Hono();
 app.post("/hook", honoHandler(receiver));
-const server = serve({ fetch: app.fetch, port: Number(PORT), hostname: "127.0.0.1" }, () => console.log("listening"));
+const server = serve({ fetch: app.fetch, port: Number(PORT), hostname: "127.0.0.1" }, () =>
+  console.log("listening"),
+);
 
 process.on("SIGTERM", async () => {
   server.close();

@@ -19,7 +19,8 @@ async function report(method: string, path: string, body: object): Promise<void>
       signal: AbortSignal.timeout(10_000),
     }).catch((error: Error) => error);
     if (response instanceof Response && response.ok) return;
-    const what = response instanceof Response ? `${response.status} ${await response.text()}` : response.message;
+    const what =
+      response instanceof Response ? `${response.status} ${await response.text()}` : response.message;
     const isLost = response instanceof Response && response.status < 500 && response.status !== 429;
     if (isLost || tries === triesMax) throw new Error(`${method} ${path}: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, Math.min(10_000, 100 * 2 ** tries) * Math.random()));

@@ -39,7 +39,6 @@ export function readEvent(bytes: Uint8Array, header: HeaderReader): Arrived {
   }
   if (isKnownEvent(event)) {
     for (const [field, type] of Object.entries(requiredFields[event])) {
-      // biome-ignore lint/suspicious/useValidTypeof: the table has only types that typeof knows
       if (typeof payload[field] !== type || payload[field] === "") {
         throw new Refused("payload_wrong", `expected ${event} to have a ${type} in its field ${field}`);
       }

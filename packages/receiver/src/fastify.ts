@@ -40,13 +40,18 @@ export const fastifyReceiver =
   (receiver: Receiver, path: string) =>
   async (app: FastifyLike): Promise<void> => {
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit }, (_request, body, done) => done(null, body));
+    app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit }, (_request, body, done) =>
+      done(null, body),
+    );
     app.post(path, async (request, reply) => {
       const answer = await receiver.take({
         method: request.method,
         header: (name) => headerOf(request.headers, name),
         body: request.body instanceof Uint8Array ? inOnePiece(request.body) : null,
       });
-      return reply.code(answer.status).headers({ ...answer.headers }).send(answer.body);
+      return reply
+        .code(answer.status)
+        .headers({ ...answer.headers })
+        .send(answer.body);
     });
   };

@@ -65,7 +65,8 @@ function limitOf(
   events: readonly StoredEvent[],
   options: JoinOptions,
 ): number {
-  const ageOf = (name: string): number => Math.max(0, ...events.filter(isNamed(name)).map((each) => each.ageMs));
+  const ageOf = (name: string): number =>
+    Math.max(0, ...events.filter(isNamed(name)).map((each) => each.ageMs));
   if (event === "session.finalized") {
     return options.finalizedWithinMs - Math.max(0, ...events.map(({ ageMs }) => ageMs));
   }

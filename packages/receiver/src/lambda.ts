@@ -27,7 +27,13 @@ export interface LambdaAnswer {
  */
 export const lambdaHandler =
   (receiver: Receiver) =>
-  async ({ headers, body, isBase64Encoded, httpMethod, requestContext }: LambdaEvent): Promise<LambdaAnswer> => {
+  async ({
+    headers,
+    body,
+    isBase64Encoded,
+    httpMethod,
+    requestContext,
+  }: LambdaEvent): Promise<LambdaAnswer> => {
     const bytes = Buffer.from(body ?? "", isBase64Encoded === true ? "base64" : "utf8");
     const answer = await receiver.take({
       method: requestContext?.http?.method ?? httpMethod ?? "",

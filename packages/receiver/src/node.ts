@@ -52,6 +52,7 @@ function bytesOf({ body, rawBody, readableEnded }: NodeRequest): Uint8Array | "u
 
 function write(request: NodeRequest, response: ServerResponse, { status, headers, body }: Answer): void {
   // A sender that is refused in the middle of its body is not read to the end.
-  const rest: Record<string, string> = request.complete || request.readableEnded ? {} : { connection: "close" };
+  const rest: Record<string, string> =
+    request.complete || request.readableEnded ? {} : { connection: "close" };
   response.writeHead(status, { ...headers, ...rest, "content-length": Buffer.byteLength(body) }).end(body);
 }

@@ -3,7 +3,12 @@ import type { RefusalCode } from "./refused.ts";
 /** What a receiver has to tell its operator, for a log or for metrics. Never a body, a header's value or a link. */
 export type Notice =
   /** A request was refused; nothing of it was stored. */
-  | { readonly kind: "refused"; readonly code: RefusalCode; readonly status: number; readonly message: string }
+  | {
+      readonly kind: "refused";
+      readonly code: RefusalCode;
+      readonly status: number;
+      readonly message: string;
+    }
   /** An event was stored. */
   | { readonly kind: "accepted"; readonly session: string; readonly event: string }
   /** An event came that was there already. */

@@ -1,7 +1,15 @@
 import { type Arrived, readEvent } from "./arrived.ts";
 import { createGroup, GroupFull } from "./group.ts";
 import { type Handlers, handlerOf, type SessionHandler } from "./handle.ts";
-import { type Answer, checkHead, type Incoming, incomingOf, type Limits, limitDefaults, readBody } from "./incoming.ts";
+import {
+  type Answer,
+  checkHead,
+  type Incoming,
+  incomingOf,
+  type Limits,
+  limitDefaults,
+  readBody,
+} from "./incoming.ts";
 import { isJoined, type JoinOptions, joinDefaults } from "./join.ts";
 import { type Notify, safely, toConsole } from "./notices.ts";
 import { Refused } from "./refused.ts";
@@ -200,7 +208,7 @@ interface Part extends Pick<Receiver, "start" | "revive"> {
 
 function sinkPart(sink: Sink): Part {
   return {
-    async accept({ payload, session, event, body, webhookId, key }) {
+    async accept({ payload, session, body, webhookId, key }) {
       const sessionId = typeof payload.sessionId === "string" ? payload.sessionId : session;
       await sink({ event: payload.event, sessionId, body, webhookId, key });
       return "new";
@@ -259,7 +267,14 @@ function storePart<Transaction>(options: StoreReceiverOptions<Transaction>, noti
     start,
     async accept({ session, event, body, digest, webhookId, payload }) {
       await start();
-      const accepted = await group.add({ session, event, body, digest, webhookId, work: workOf(payload.event) });
+      const accepted = await group.add({
+        session,
+        event,
+        body,
+        digest,
+        webhookId,
+        work: workOf(payload.event),
+      });
       if (accepted === "new" && isBackground) runner.wake();
       return accepted;
     },

@@ -168,10 +168,17 @@ const known: ReadonlySet<string> = new Set(Object.values(extensions));
 
 /** A session's id comes from a stranger and never becomes a path; its digest is the same each time. */
 function nameOf(event: Payloads["recording.ready"], contentType: string): string {
-  const { projectId, sessionId, recordingUrl = "", recordingId = "" } = event as typeof event & {
+  const {
+    projectId,
+    sessionId,
+    recordingUrl = "",
+    recordingId = "",
+  } = event as typeof event & {
     recordingId?: unknown;
   };
-  const digest = createHash("sha256").update(JSON.stringify([projectId, sessionId, recordingId])).digest("hex");
+  const digest = createHash("sha256")
+    .update(JSON.stringify([projectId, sessionId, recordingId]))
+    .digest("hex");
   // A host that does not know the type may still have kept the name's end.
   const end = /\.(\w{1,5})$/.exec(new URL(recordingUrl).pathname)?.[1]?.toLowerCase() ?? "";
   return `${digest}.${extensions[contentType] ?? (known.has(end) ? end : "bin")}`;

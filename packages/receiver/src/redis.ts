@@ -116,8 +116,7 @@ export function redisStore(
   };
 }
 
-const heldOf = (claims: readonly Claim[]): string[] =>
-  claims.flatMap(({ id, fence }) => [id, String(fence)]);
+const heldOf = (claims: readonly Claim[]): string[] => claims.flatMap(({ id, fence }) => [id, String(fence)]);
 
 function inGroups(texts: readonly string[], size: number): string[][] {
   return Array.from({ length: texts.length / size }, (_, index) =>

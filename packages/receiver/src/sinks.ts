@@ -99,7 +99,10 @@ export interface RabbitMqPlace {
  * To RabbitMQ, persistent, the body as it came. A message that leads to no queue is confirmed by RabbitMQ and thrown away:
  * here it counts as refused.
  */
-export function rabbitMqSink(channel: ConfirmChannelLike, { exchange = "", routingKey }: RabbitMqPlace): Sink {
+export function rabbitMqSink(
+  channel: ConfirmChannelLike,
+  { exchange = "", routingKey }: RabbitMqPlace,
+): Sink {
   const returned = new Set<string>();
   const waiting = new Set<(error: Error) => void>();
   // What is returned is told before its confirmation.

@@ -98,7 +98,10 @@ function checkSignature(
     );
   }
   if (!idPattern.test(id) || !timestampPattern.test(timestamp) || signatures.length > headerCharactersMax) {
-    throw new Refused("signature_wrong", "the headers of the signature are not as Standard Webhooks has them");
+    throw new Refused(
+      "signature_wrong",
+      "the headers of the signature are not as Standard Webhooks has them",
+    );
   }
   const ageSeconds = nowSeconds - Number(timestamp);
   const expected = keys.map((key) =>

@@ -19,7 +19,11 @@ import { nodeHandler } from "../src/node.ts";
 import { bodies, secret, signedHeaders } from "./requests.ts";
 
 interface Served {
-  send(headers: Record<string, string>, body: string, method?: string): Promise<{ status: number; text: string }>;
+  send(
+    headers: Record<string, string>,
+    body: string,
+    method?: string,
+  ): Promise<{ status: number; text: string }>;
   port?: number;
 }
 
@@ -55,7 +59,9 @@ function reach(server: Server): Served {
 const lambda = (receiver: Receiver, isNew: boolean, isBase64Encoded: boolean): Served => ({
   async send(headers, body, method = "POST") {
     const answer = await lambdaHandler(receiver)({
-      headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toUpperCase(), value])),
+      headers: Object.fromEntries(
+        Object.entries(headers).map(([name, value]) => [name.toUpperCase(), value]),
+      ),
       body: isBase64Encoded ? Buffer.from(body).toString("base64") : body,
       isBase64Encoded,
       ...(isNew ? { requestContext: { http: { method } } } : { httpMethod: method }),
@@ -120,7 +126,10 @@ describe.each(Object.entries(adapters))("the adapter for %s", (name, open) => {
     const seen: string[] = [];
     const { send } = await open(receiverWith(seen));
     // Spaces and letters that parsing and writing again would change.
-    const body = bodies["session.ended"]("s").replace('{"name":"Nancy"}', '{ "name" : "Zo\\u00eb Ünal 😀", "n": 1.0 }');
+    const body = bodies["session.ended"]("s").replace(
+      '{"name":"Nancy"}',
+      '{ "name" : "Zo\\u00eb Ünal 😀", "n": 1.0 }',
+    );
     const headers = signedHeaders(body);
     expect(await send(headers, body)).toEqual({ status: 200, text: '{"status":"accepted"}' });
     expect(await send(headers, body)).toEqual({ status: 200, text: '{"status":"duplicate"}' });
@@ -166,7 +175,7 @@ test("behind Next's after and in a Lambda worker, handlers run that no request h
   let runs = 0;
   const receiver = createReceiver({
     ...{ verify: { secrets: secret }, store: memoryStore(), work: "manual", notify: () => {} },
-    on: { "session.ended": () => void (runs += 1) },
+    on: { "session.ended": () => void runs++ },
   });
   const later: (() => Promise<unknown>)[] = [];
   const { POST } = nextHandlers(receiver, { after: (work) => void later.push(work) });
@@ -179,6 +188,10 @@ test("behind Next's after and in a Lambda worker, handlers run that no request h
   for (const work of later) await work();
   expect(runs).toBe(1);
   await receiver.handle(request("b"));
-  expect(await lambdaWorker(receiver)(null, { getRemainingTimeInMillis: () => 60_000 })).toEqual({ handled: 1 });
-  expect(await lambdaWorker(receiver)(null, { getRemainingTimeInMillis: () => 4_000 })).toEqual({ handled: 0 });
+  expect(await lambdaWorker(receiver)(null, { getRemainingTimeInMillis: () => 60_000 })).toEqual({
+    handled: 1,
+  });
+  expect(await lambdaWorker(receiver)(null, { getRemainingTimeInMillis: () => 4_000 })).toEqual({
+    handled: 0,
+  });
 });

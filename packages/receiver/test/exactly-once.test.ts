@@ -58,7 +58,7 @@ interface Ground {
   // biome-ignore lint/suspicious/noExplicitAny: each store gives its handlers something else
   open(name: string, life: Life): Store<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above
-  effect(transaction: any, key: string): Promise<unknown> | void;
+  effect(transaction: any, key: string): unknown;
   effects(name: string): Promise<Record<string, number>>;
   close(): Promise<void>;
 }
@@ -112,7 +112,10 @@ const grounds: Record<string, () => Promise<Ground>> = {
     const client = new Redis({ port: server.port, host: "127.0.0.1" });
     return {
       open: (name, life) =>
-        redisStore({ call: (command: string, args: string[]) => life.call(() => client.call(command, args)) }, { name }),
+        redisStore(
+          { call: (command: string, args: string[]) => life.call(() => client.call(command, args)) },
+          { name },
+        ),
       effect: (transaction: RedisTransaction, key) => {
         const [name = "", ...rest] = key.split(" ");
         transaction.queue("HINCRBY", `effects:${name}`, rest.join(" "), 1);
@@ -228,7 +231,13 @@ describe.each(Object.keys(grounds))("on %s", (groundName) => {
           for (const missing of joined.values()) expect(missing).toEqual([]);
         },
       ),
-      { numRuns: runs, endOnFailure: true, interruptAfterTimeLimit: 240_000, markInterruptAsFailure: true, ...seed },
+      {
+        numRuns: runs,
+        endOnFailure: true,
+        interruptAfterTimeLimit: 240_000,
+        markInterruptAsFailure: true,
+        ...seed,
+      },
     );
   }, 300_000);
 });

@@ -70,7 +70,9 @@ async function live(
   deliveries: readonly Delivery[],
   isAllDone: () => Promise<boolean>,
 ): Promise<{ unanswered: Delivery[]; signal: NodeJS.Signals | null }> {
-  const child = fork(fileURLToPath(new URL("./kill-process.mjs", import.meta.url)), [JSON.stringify(settings)]);
+  const child = fork(fileURLToPath(new URL("./kill-process.mjs", import.meta.url)), [
+    JSON.stringify(settings),
+  ]);
   let ended: { signal: NodeJS.Signals | null } | null = null;
   const end = once(child, "exit").then(([, signal]) => {
     ended = { signal: signal as NodeJS.Signals | null };
@@ -115,7 +117,11 @@ describe.each(Object.keys(grounds))("on %s", (kind) => {
           Object.keys(await ground.effects(name)).length >= owed.length;
         let open: readonly Delivery[] = deliveries;
         for (const death of [...deaths, { step: -1, how: "before" }]) {
-          const { unanswered, signal } = await live({ kind, url: ground.url, name, secret, ...death }, open, isAllDone);
+          const { unanswered, signal } = await live(
+            { kind, url: ground.url, name, secret, ...death },
+            open,
+            isAllDone,
+          );
           if (signal === "SIGKILL") killed += 1;
           open = unanswered;
         }

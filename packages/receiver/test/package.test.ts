@@ -1,14 +1,16 @@
 // The package as others get it: its size, what it pulls in, and how its exports are resolved. Needs the build.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { rolldown } from "rolldown";
 import { describe, expect, test } from "vitest";
 
+const require = createRequire(import.meta.url);
 const root = resolve(import.meta.dirname, "../../..");
 const folder = resolve(import.meta.dirname, "..");
 const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
@@ -44,7 +46,10 @@ test("no import of it brings a dependency along but that of recordings", async (
   expect(Object.keys(manifest.dependencies)).toEqual(["ipaddr.js"]);
   for (const [path, { default: file }] of Object.entries<{ default: string }>(manifest.exports)) {
     const { imports } = await sizeOf(`export * from ${JSON.stringify(join(folder, file))};`);
-    expect(imports.every((name) => name.startsWith("node:")), `${path}: ${imports}`).toBe(true);
+    expect(
+      imports.every((name) => name.startsWith("node:")),
+      `${path}: ${imports}`,
+    ).toBe(true);
     if (path === "./recordings") continue;
     expect(readFileSync(join(folder, file), "utf8")).not.toContain("ipaddr");
   }
@@ -71,7 +76,7 @@ describe.each(["receiver", "contract", "server", "cli"])("the package %s", (name
       const { status, stdout } = spawnSync(
         process.execPath,
         [
-          join(root, "node_modules/@arethetypeswrong/cli/dist/index.js"),
+          join(dirname(require.resolve("@arethetypeswrong/cli/package.json")), "dist/index.js"),
           tarball,
           ...["--profile", "esm-only", "--format", "ascii", "--no-emoji"],
           // JSON files are no modules with types.

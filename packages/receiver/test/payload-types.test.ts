@@ -1,10 +1,23 @@
 // The kit's types are written by hand (ADR 0037); the contract's are what Sendoff sends. This file holds one to the other
 // when the tests' types are checked, and looks at the golden bodies when it runs.
-import { type CallStatus as SentCallStatus, callStatuses, eventNames, goldenExamples } from "@sendoff/contract";
+
 import type * as sent from "@sendoff/contract";
+import {
+  callStatuses,
+  eventNames,
+  goldenExamples,
+  type CallStatus as SentCallStatus,
+} from "@sendoff/contract";
 import { expect, expectTypeOf, test } from "vitest";
 import { readEvent } from "../src/arrived.ts";
-import { hasRecording, isCall, isKnownEvent, type KnownCallStatus, type Payloads, requiredFields } from "../src/index.ts";
+import {
+  hasRecording,
+  isCall,
+  isKnownEvent,
+  type KnownCallStatus,
+  type Payloads,
+  requiredFields,
+} from "../src/index.ts";
 
 /** The fields that a schema names, without the index of those that it lets pass. */
 type Named<Type> = { [Key in keyof Type as string extends Key ? never : Key]: Type[Key] };

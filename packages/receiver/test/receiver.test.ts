@@ -65,7 +65,12 @@ describe("what is taken", () => {
   test("the answer does not wait for the handler", async () => {
     let finish: (() => void) | null = null;
     const { receiver, kinds } = make({
-      on: { "call.ended": () => new Promise<void>((resolve) => (finish = resolve)) },
+      on: {
+        "call.ended": () =>
+          new Promise<void>((resolve) => {
+            finish = resolve;
+          }),
+      },
     });
     expect((await send(receiver, bodies["call.ended"]("s")))[0]).toBe(200);
     expect(kinds()).not.toContain("handled");
@@ -98,7 +103,7 @@ describe("what is taken", () => {
 
   test("the same event again, also at the same moment, is acknowledged and runs nothing", async () => {
     let runs = 0;
-    const { receiver, kinds } = make({ on: { "call.ended": () => void (runs += 1) } });
+    const { receiver, kinds } = make({ on: { "call.ended": () => void runs++ } });
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => send(receiver, bodies["call.ended"]("s"))),
     );
@@ -132,7 +137,7 @@ describe("what is taken", () => {
 
   test("V17: a captured request that is sent again within its time runs nothing", async () => {
     let runs = 0;
-    const { receiver, kinds } = make({ on: { "session.ended": () => void (runs += 1) } });
+    const { receiver, kinds } = make({ on: { "session.ended": () => void runs++ } });
     const body = bodies["session.ended"]("s");
     const headers = signedHeaders(body);
     for (let times = 0; times < 3; times += 1) {
@@ -157,7 +162,9 @@ describe("what is taken", () => {
 
   test("V20: session ids that no database or file would take are kept by their digest", async () => {
     const seen: string[] = [];
-    const { receiver, notices } = make({ on: { "call.ended": ({ sessionId }) => void seen.push(sessionId) } });
+    const { receiver, notices } = make({
+      on: { "call.ended": ({ sessionId }) => void seen.push(sessionId) },
+    });
     const ids = ["../../x", "a\u0000b", "x".repeat(300), "@session", "#", "Zoë", "\ud800"];
     for (const id of ids) expect((await send(receiver, bodies["call.ended"](id)))[0]).toBe(200);
     await until("all have run", () => seen.length === ids.length);
@@ -192,31 +199,38 @@ describe("what is refused, before any work", () => {
 
   test("unsigned, late and re-serialised requests", async () => {
     const unsigned = { "webhook-id": null, "webhook-timestamp": null, "webhook-signature": null };
-    expect(await refuse(signedRequest(body, { headers: unsigned }))).toEqual(refusedWith(401, "headers_missing"));
+    expect(await refuse(signedRequest(body, { headers: unsigned }))).toEqual(
+      refusedWith(401, "headers_missing"),
+    );
     const late = { timestamp: Math.floor(Date.now() / 1_000) - 301 };
     expect(await refuse(signedRequest(body, late))).toEqual(refusedWith(401, "timestamp_too_old"));
     const again = JSON.stringify(JSON.parse(body), null, 1);
     expect(
-      await refuse(new Request("http://r.test", { method: "POST", headers: signedHeaders(body), body: again })),
+      await refuse(
+        new Request("http://r.test", { method: "POST", headers: signedHeaders(body), body: again }),
+      ),
     ).toEqual(refusedWith(401, "signature_wrong"));
   });
 
   test("other methods, types and encodings", async () => {
     const get = await make({ store: neverStored() }).receiver.handle(new Request("http://r.test"));
     expect([get.status, get.headers.get("allow")]).toEqual([405, "POST"]);
-    const withHeader = (name: string, value: string) => refuse(signedRequest(body, { headers: { [name]: value } }));
+    const withHeader = (name: string, value: string) =>
+      refuse(signedRequest(body, { headers: { [name]: value } }));
     expect(await withHeader("content-type", "text/plain")).toEqual(refusedWith(415, "content_type_not_json"));
     expect(await withHeader("content-encoding", "gzip")).toEqual(
       refusedWith(415, "content_encoding_not_supported"),
     );
     const { receiver } = make();
-    expect((await send(receiver, body, { headers: { "content-type": "application/json; charset=utf-8" } }))[0]).toBe(200);
+    expect(
+      (await send(receiver, body, { headers: { "content-type": "application/json; charset=utf-8" } }))[0],
+    ).toBe(200);
   });
 
   test("a body beyond the limit, announced or not, is not read to its end", async () => {
-    expect(
-      await refuse(signedRequest(body, { headers: { "content-length": "2000000" } })),
-    ).toEqual(refusedWith(413, "body_too_large"));
+    expect(await refuse(signedRequest(body, { headers: { "content-length": "2000000" } }))).toEqual(
+      refusedWith(413, "body_too_large"),
+    );
     let pulled = 0;
     let isCancelled = false;
     const endless = new ReadableStream<Uint8Array>({
@@ -247,7 +261,9 @@ describe("what is refused, before any work", () => {
   });
 
   test("a body that breaks off", async () => {
-    const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error("reset")) });
+    const broken = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.error(new Error("reset")),
+    });
     const request = new Request("http://r.test", {
       ...{ method: "POST", headers: signedHeaders(body), body: broken },
       ...({ duplex: "half" } as RequestInit),
@@ -288,11 +304,16 @@ describe("what is refused, before any work", () => {
   });
 
   test("a store that fails or hangs is answered 503 with Retry-After, never 2xx", async () => {
-    const failing = make({ store: { ...memoryStore(), accept: () => Promise.reject(new Error("disk full")) } });
+    const failing = make({
+      store: { ...memoryStore(), accept: () => Promise.reject(new Error("disk full")) },
+    });
     const response = await failing.receiver.handle(signedRequest(body));
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(JSON.stringify(await response.json())).not.toContain("disk full");
-    const hanging = make({ store: { ...memoryStore(), accept: () => new Promise(() => {}) }, storeTimeMs: 20 });
+    const hanging = make({
+      store: { ...memoryStore(), accept: () => new Promise(() => {}) },
+      storeTimeMs: 20,
+    });
     expect(await send(hanging.receiver, body)).toEqual(refusedWith(503, "not_stored"));
     let isUp = false;
     const late = make({
@@ -303,7 +324,10 @@ describe("what is refused, before any work", () => {
   });
 
   test("beyond 5,000 events that wait for the store 503 is answered at once", async () => {
-    const { receiver } = make({ store: { ...memoryStore(), accept: () => new Promise(() => {}) }, storeTimeMs: 500 });
+    const { receiver } = make({
+      store: { ...memoryStore(), accept: () => new Promise(() => {}) },
+      storeTimeMs: 500,
+    });
     const answers = await Promise.all(
       Array.from({ length: 5_200 }, async (_, index) => {
         const text = bodies["call.ended"](`s${index}`);
@@ -408,7 +432,7 @@ describe("handlers", () => {
     const second = make({
       store,
       retry: { attempts: 2, firstMs: 1, mostMs: 1 },
-      on: { "call.ended": () => void (runs += 1) },
+      on: { "call.ended": () => void runs++ },
     });
     await second.receiver.start();
     await until("it is dead", () => second.kinds().includes("dead"));
@@ -436,7 +460,9 @@ describe("handlers", () => {
       },
     });
     await send(receiver, bodies["call.ended"]("hangs"));
-    await Promise.all(Array.from({ length: 40 }, (_, index) => send(receiver, bodies["call.ended"](`s${index}`))));
+    await Promise.all(
+      Array.from({ length: 40 }, (_, index) => send(receiver, bodies["call.ended"](`s${index}`))),
+    );
     await until("all others are done", () => done.length === 40);
     expect(most).toBe(3);
   });
@@ -449,7 +475,9 @@ describe("handlers", () => {
       on: {
         "call.ended": async () => {
           runs += 1;
-          await new Promise<void>((resolve) => (finish = resolve));
+          await new Promise<void>((resolve) => {
+            finish = resolve;
+          });
         },
       },
     });
@@ -523,7 +551,7 @@ describe("handlers", () => {
 
   test("with work: manual handlers run in runDue alone", async () => {
     let runs = 0;
-    const { receiver } = make({ work: "manual", on: { "call.ended": () => void (runs += 1) } });
+    const { receiver } = make({ work: "manual", on: { "call.ended": () => void runs++ } });
     for (const id of ["a", "b", "c"]) await send(receiver, bodies["call.ended"](id));
     expect(runs).toBe(0);
     expect(await receiver.runDue()).toBe(3);
@@ -597,7 +625,10 @@ describe("onSession", () => {
     const { receiver, sessions } = joined({ session: { finalizedWithinMs: 50 } });
     await send(receiver, bodies["session.ended"]("s"));
     await until("it is joined", () => sessions.length === 1);
-    expect(sessions[0]).toMatchObject({ finalized: null, missing: expect.arrayContaining(["session.finalized"]) });
+    expect(sessions[0]).toMatchObject({
+      finalized: null,
+      missing: expect.arrayContaining(["session.finalized"]),
+    });
   });
 
   test("one that throws runs again", async () => {

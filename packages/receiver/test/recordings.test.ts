@@ -2,11 +2,19 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { until } from "../../../test/until.ts";
 import { createReceiver, memoryStore, type Payloads } from "../src/index.ts";
 import { checkAddress, expiryOf } from "../src/recordings/link.ts";
 import { type RecordingResult, type SaveRecordingOptions, saveRecording } from "../src/recordings.ts";
-import { until } from "../../../test/until.ts";
-import { audio, cutAfter, type RecordingHost, type Serve, sha256, startRecordingHost, whole } from "./recording-host.ts";
+import {
+  audio,
+  cutAfter,
+  type RecordingHost,
+  type Serve,
+  sha256,
+  startRecordingHost,
+  whole,
+} from "./recording-host.ts";
 import { bodies, projectId, secret, signedRequest } from "./requests.ts";
 
 const ends: (() => unknown)[] = [];
@@ -36,13 +44,21 @@ interface Saved {
   readonly from: RecordingHost;
 }
 
-async function save(serve: Serve, options: Partial<SaveRecordingOptions> = {}, sessionId = "s"): Promise<Saved> {
+async function save(
+  serve: Serve,
+  options: Partial<SaveRecordingOptions> = {},
+  sessionId = "s",
+): Promise<Saved> {
   const from = await host(serve);
   const folder = newFolder();
-  const result = await saveRecording(ready(from.url("/a.ogg"), sessionId), { folder }, {
-    ...{ hosts: [from.host], development: true },
-    ...options,
-  });
+  const result = await saveRecording(
+    ready(from.url("/a.ogg"), sessionId),
+    { folder },
+    {
+      ...{ hosts: [from.host], development: true },
+      ...options,
+    },
+  );
   return { result, files: readdirSync(folder), folder, from };
 }
 
@@ -105,7 +121,11 @@ describe("a recording that can be had", () => {
     const result = await saveRecording(
       ready(from.url("/a")),
       async (stream, { name, contentType, length }) => {
-        expect([name, contentType, length]).toEqual([expect.stringMatching(/\.ogg$/), "audio/ogg", audio.length]);
+        expect([name, contentType, length]).toEqual([
+          expect.stringMatching(/\.ogg$/),
+          "audio/ogg",
+          audio.length,
+        ]);
         for await (const chunk of stream) chunks.push(chunk);
       },
       { hosts: [from.host], development: true },
@@ -141,7 +161,11 @@ describe("a recording that cannot be had is told, and leaves no file", () => {
   const told = async (serve: Serve, options: Partial<SaveRecordingOptions> = {}): Promise<string> => {
     const { result, files } = await save(serve, options);
     expect(files).toEqual([]);
-    expect(result).toEqual({ saved: false, reason: expect.any(String), message: expect.stringMatching(/\w{3}/) });
+    expect(result).toEqual({
+      saved: false,
+      reason: expect.any(String),
+      message: expect.stringMatching(/\w{3}/),
+    });
     return (result as { reason: string }).reason;
   };
   const answer =
@@ -150,7 +174,9 @@ describe("a recording that cannot be had is told, and leaves no file", () => {
       void response.writeHead(status, headers).end(body);
 
   test("V19: a page instead of audio, an expired link, a missing file", async () => {
-    expect(await told(answer(200, { "content-type": "text/html", "content-length": audio.length }))).toBe("wrong_type");
+    expect(await told(answer(200, { "content-type": "text/html", "content-length": audio.length }))).toBe(
+      "wrong_type",
+    );
     expect(await told(answer(200, { "content-length": audio.length }))).toBe("wrong_type");
     expect(await told(answer(403, { "content-type": "application/xml" }))).toBe("link_expired");
     expect(await told(answer(404, { "content-type": "audio/ogg" }))).toBe("wrong_answer");
@@ -201,8 +227,12 @@ describe("a recording that cannot be had is told, and leaves no file", () => {
 
   test("V19: a wrong checksum", async () => {
     const wrong = { "content-type": "audio/ogg", "content-length": audio.length };
-    expect(await told(answer(200, { ...wrong, "repr-digest": `sha-256=:${"A".repeat(43)}=:` }))).toBe("wrong_checksum");
-    expect(await told(answer(200, { ...wrong, "x-amz-checksum-sha256": `${"A".repeat(43)}=` }))).toBe("wrong_checksum");
+    expect(await told(answer(200, { ...wrong, "repr-digest": `sha-256=:${"A".repeat(43)}=:` }))).toBe(
+      "wrong_checksum",
+    );
+    expect(await told(answer(200, { ...wrong, "x-amz-checksum-sha256": `${"A".repeat(43)}=` }))).toBe(
+      "wrong_checksum",
+    );
   });
 
   test("V19: slower than its link lives: it ends before that, with a reason", async () => {
@@ -240,14 +270,23 @@ describe("a recording that cannot be had is told, and leaves no file", () => {
   test("an event without a recording, a signal, a target that fails or stops reading", async () => {
     const failed = { ...ready(""), success: false, recordingUrl: undefined } as Payloads["recording.ready"];
     const options = { hosts: ["x"] };
-    expect(await saveRecording(failed, { folder: "/nowhere" }, options)).toMatchObject({ reason: "no_recording" });
+    expect(await saveRecording(failed, { folder: "/nowhere" }, options)).toMatchObject({
+      reason: "no_recording",
+    });
     expect(await told(whole, { signal: AbortSignal.abort() })).toBe("aborted");
     const from = await host(whole);
     const dev = { hosts: [from.host], development: true };
     const fails = saveRecording(ready(from.url("/")), () => Promise.reject(new Error("bucket gone")), dev);
     expect(await fails).toEqual({ saved: false, reason: "target_failed", message: "bucket gone" });
-    const stops = saveRecording(ready(from.url("/")), async (stream) => void (await stream[Symbol.asyncIterator]().next()), dev);
-    expect(await stops).toMatchObject({ reason: "target_failed", message: expect.stringContaining("to its end") });
+    const stops = saveRecording(
+      ready(from.url("/")),
+      async (stream) => void (await stream[Symbol.asyncIterator]().next()),
+      dev,
+    );
+    expect(await stops).toMatchObject({
+      reason: "target_failed",
+      message: expect.stringContaining("to its end"),
+    });
     const nowhere = saveRecording(ready(from.url("/")), { folder: "/dev/null/x" }, dev);
     expect(await nowhere).toMatchObject({ saved: false, reason: "target_failed" });
   });
@@ -256,10 +295,17 @@ describe("a recording that cannot be had is told, and leaves no file", () => {
 describe("V18: links that are not followed", () => {
   const refused = async (link: string, options: Partial<SaveRecordingOptions> = {}): Promise<unknown> => {
     const folder = newFolder();
-    const result = await saveRecording(ready(link), { folder }, {
-      ...{ hosts: ["recordings.example.com"], resolve: () => Promise.reject(new Error("it was looked up")) },
-      ...options,
-    });
+    const result = await saveRecording(
+      ready(link),
+      { folder },
+      {
+        ...{
+          hosts: ["recordings.example.com"],
+          resolve: () => Promise.reject(new Error("it was looked up")),
+        },
+        ...options,
+      },
+    );
     expect(JSON.stringify(result)).not.toContain("secret");
     return (result as { reason: string }).reason;
   };
@@ -280,13 +326,25 @@ describe("V18: links that are not followed", () => {
   });
 
   test("a host that is listed as an address is refused when that is not public", async () => {
-    for (const address of ["127.0.0.1", "10.0.0.1", "[::1]", "[fe80::1]", "[::ffff:7f00:1]", "[64:ff9b::a00:1]"]) {
+    for (const address of [
+      "127.0.0.1",
+      "10.0.0.1",
+      "[::1]",
+      "[fe80::1]",
+      "[::ffff:7f00:1]",
+      "[64:ff9b::a00:1]",
+    ]) {
       expect(await refused(`https://${address}/a`, { hosts: [address] }), address).toBe("link_refused");
     }
   });
 
   test("a name that leads to a private address, or to one among others, is refused without a packet", async () => {
-    for (const addresses of [["127.0.0.1"], ["93.184.215.14", "10.0.0.1"], ["10.0.0.1", "93.184.215.14"], ["::127.0.0.1"]]) {
+    for (const addresses of [
+      ["127.0.0.1"],
+      ["93.184.215.14", "10.0.0.1"],
+      ["10.0.0.1", "93.184.215.14"],
+      ["::127.0.0.1"],
+    ]) {
       const resolve = async () =>
         addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }));
       expect(await refused("https://recordings.example.com/a", { resolve })).toBe("link_refused");
@@ -302,16 +360,25 @@ describe("V18: links that are not followed", () => {
         void response.writeHead(302, { location }).end();
     const lead = async (location: string): Promise<RecordingResult> => {
       const from = await host(to(location));
-      return saveRecording(ready(from.url("/")), { folder: newFolder() }, {
-        ...{ hosts: [from.host, target.host], development: true },
-      });
+      return saveRecording(
+        ready(from.url("/")),
+        { folder: newFolder() },
+        {
+          ...{ hosts: [from.host, target.host], development: true },
+        },
+      );
     };
     expect(await lead(target.url("/a"))).toMatchObject({ saved: true, sha256 });
     expect(await lead(other.url("/a"))).toMatchObject({ saved: false, reason: "link_refused" });
-    expect(await lead("http://169.254.169.254/latest")).toMatchObject({ saved: false, reason: "link_refused" });
+    expect(await lead("http://169.254.169.254/latest")).toMatchObject({
+      saved: false,
+      reason: "link_refused",
+    });
     expect(await lead("//[")).toMatchObject({ saved: false, reason: "link_refused" });
     expect(other.connections()).toBe(0);
-    const round = await save((request, response) => void response.writeHead(302, { location: request.url ?? "/" }).end());
+    const round = await save(
+      (request, response) => void response.writeHead(302, { location: request.url ?? "/" }).end(),
+    );
     expect(round.result).toMatchObject({ saved: false, reason: "wrong_answer" });
   });
 
@@ -319,7 +386,16 @@ describe("V18: links that are not followed", () => {
     for (const address of ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]) {
       expect(() => checkAddress(address, false)).not.toThrow();
     }
-    for (const address of ["0.0.0.0", "100.64.0.1", "192.168.1.1", "::", "4000::1", "2002:7f00:1::", "fd00::1", "x"]) {
+    for (const address of [
+      "0.0.0.0",
+      "100.64.0.1",
+      "192.168.1.1",
+      "::",
+      "4000::1",
+      "2002:7f00:1::",
+      "fd00::1",
+      "x",
+    ]) {
       expect(() => checkAddress(address, false), address).toThrow();
     }
   });
@@ -340,7 +416,8 @@ test("500 recordings are announced at once with links of 15 s: each is saved who
     const number = Number(/\d+/.exec(request.url ?? "")?.[0]);
     const expires = Number(new URL(request.url ?? "", "http://h").searchParams.get("expires"));
     if (Date.now() / 1_000 > expires) return void response.writeHead(403).end();
-    if (number % 50 === 7) return void response.writeHead(200, { "content-type": "text/html" }).end("<p>no</p>");
+    if (number % 50 === 7)
+      return void response.writeHead(200, { "content-type": "text/html" }).end("<p>no</p>");
     if (number % 50 === 8) return void response.writeHead(404).end();
     if (number % 10 === 3) return cutAfter(120_000)(request, response, at);
     if (number % 10 === 4 && at === 0 && Math.random() < 0.5) return void response.writeHead(503).end();

@@ -9,7 +9,7 @@ export interface Delivery {
 }
 
 /** The deliveries of a session, each once. */
-export function deliveriesOf(session: string, channel: "call" | "text"): Delivery[] {
+function deliveriesOf(session: string, channel: "call" | "text"): Delivery[] {
   const all: Record<string, string> =
     channel === "text"
       ? { "session.ended": bodies["session.ended"](session), "session.finalized": textFinalized(session) }

@@ -33,7 +33,9 @@ afterAll(async () => {
 
 /** Sends an event through a receiver with this sink; answers the status. */
 const through = (sink: Sink, storeTimeMs = 8_000) => {
-  const receiver = createReceiver({ ...{ verify: { secrets: secret }, sink, storeTimeMs, notify: () => {} } });
+  const receiver = createReceiver({
+    ...{ verify: { secrets: secret }, sink, storeTimeMs, notify: () => {} },
+  });
   return async (id: string): Promise<number> =>
     (await receiver.handle(signedRequest(bodies["call.ended"](id)))).status;
 };
@@ -138,7 +140,10 @@ describe("what is handed to clients that have no server here", () => {
       ...{ QueueUrl: "https://sqs.example.com/1/events", MessageBody: bodies["call.ended"]("a") },
       MessageAttributes: attributes,
     });
-    expect(sent[1]).toMatchObject({ MessageGroupId: "a", MessageDeduplicationId: expect.stringMatching(/^\w{32}$/) });
+    expect(sent[1]).toMatchObject({
+      MessageGroupId: "a",
+      MessageDeduplicationId: expect.stringMatching(/^\w{32}$/),
+    });
     expect(sent[2]?.MessageGroupId).toBe(sent[2]?.MessageDeduplicationId);
     expect(await through(sqsSink(() => Promise.reject(new Error("throttled")), "x"))("a")).toBe(503);
   });

@@ -42,9 +42,9 @@ describe.each(Object.keys(kinds))("the %s store", (kindName) => {
   test("an event is new once; with another digest it is a conflict, and the first body stays", async () => {
     const store = await opened();
     expect(await store.accept([event("a"), event("b")])).toEqual(["new", "new"]);
-    expect(await store.accept([event("b"), event("c"), event("a", "call.ended", { digest: "d2", body: "{}" })])).toEqual(
-      ["duplicate", "new", "conflict"],
-    );
+    expect(
+      await store.accept([event("b"), event("c"), event("a", "call.ended", { digest: "d2", body: "{}" })]),
+    ).toEqual(["duplicate", "new", "conflict"]);
     expect((await store.session("a"))[0]?.body).toBe('{"event":"call.ended"}');
   });
 
@@ -88,10 +88,9 @@ describe.each(Object.keys(kinds))("the %s store", (kindName) => {
   test("an event without work is stored and due to nobody; one with both kinds is due twice", async () => {
     const store = await opened();
     await store.accept([event("a", "x", { work: [] }), event("b", "y", { work: ["event", "look"] })]);
-    expect((await store.claim(10, 60_000)).map(({ session, kind: work }) => `${session} ${work}`).sort()).toEqual([
-      "b event",
-      "b look",
-    ]);
+    expect(
+      (await store.claim(10, 60_000)).map(({ session, kind: work }) => `${session} ${work}`).sort(),
+    ).toEqual(["b event", "b look"]);
     expect(await store.session("a")).toHaveLength(1);
   });
 
@@ -132,7 +131,9 @@ describe.each(Object.keys(kinds))("the %s store", (kindName) => {
     await store.again(old, 0, "late");
     await store.bury(old, "late");
     const prefix = newName();
-    await expect(store.transact(old, (transaction) => kind.effect(transaction, prefix))).rejects.toThrow(ClaimLost);
+    await expect(store.transact(old, (transaction) => kind.effect(transaction, prefix))).rejects.toThrow(
+      ClaimLost,
+    );
     if (store.durable) expect((await kind.effects(prefix)).size).toBe(0);
     expect(await store.extend([next as Claim], 60_000)).toEqual([old.id]);
     expect(await store.done([next as Claim])).toEqual([old.id]);
@@ -229,7 +230,9 @@ describe.each(Object.keys(kinds))("the %s store", (kindName) => {
     expect((await store.session("s")).map(({ event: name }) => name)).toEqual(["x", "b", "a"]);
     const looks = await store.claim(5, 60_000);
     expect(looks.map((each) => each.kind)).toEqual(["look", "look"]);
-    await Promise.all(looks.map((look) => store.join(look, event("s", "@session", { body: "{}", digest: "" }))));
+    await Promise.all(
+      looks.map((look) => store.join(look, event("s", "@session", { body: "{}", digest: "" }))),
+    );
     const after = await store.claim(5, 60_000);
     expect(after.map((each) => [each.kind, each.event])).toEqual([["event", "@session"]]);
     // A look that is no longer held joins nothing.

@@ -5,8 +5,14 @@ import { createVerifier, verify } from "../src/verify.ts";
 import { otherSecret, secret, signedHeaders } from "./requests.ts";
 
 const body = '{"event":"call.ended","sessionId":"s"}';
-const fine = (headers: Record<string, string>, options: Parameters<typeof verify>[0] = { secrets: secret }, text = body) =>
-  () => verify(options, headers, text);
+const fine =
+  (
+    headers: Record<string, string>,
+    options: Parameters<typeof verify>[0] = { secrets: secret },
+    text = body,
+  ) =>
+  () =>
+    verify(options, headers, text);
 const code = (act: () => void): string => {
   try {
     act();
@@ -139,8 +145,12 @@ describe("requests that are not to be believed", () => {
   test("V3: unknown versions are passed over, a valid v1 beside them counts", () => {
     const headers = signedHeaders(body);
     const own = headers["webhook-signature"] ?? "";
-    expect(code(fine({ ...headers, "webhook-signature": own.replace("v1,", "v1a,") }))).toBe("signature_wrong");
-    expect(code(fine({ ...headers, "webhook-signature": own.replace("v1,", "v2,") }))).toBe("signature_wrong");
+    expect(code(fine({ ...headers, "webhook-signature": own.replace("v1,", "v1a,") }))).toBe(
+      "signature_wrong",
+    );
+    expect(code(fine({ ...headers, "webhook-signature": own.replace("v1,", "v2,") }))).toBe(
+      "signature_wrong",
+    );
     expect(code(fine({ ...headers, "webhook-signature": `v9,abc ${own}` }))).toBe("taken");
   });
 
@@ -186,10 +196,12 @@ describe("requests that are not to be believed", () => {
     const now = Math.floor(Date.now() / 1_000);
     expect(code(fine(signedHeaders(body, { timestamp: now - 302 })))).toBe("timestamp_too_old");
     expect(code(fine(signedHeaders(body, { timestamp: now + 302 })))).toBe("timestamp_in_future");
-    expect(code(fine(signedHeaders(body, { timestamp: now - 302, secret: otherSecret })))).toBe("signature_wrong");
-    expect(code(fine(signedHeaders(body, { timestamp: now - 302 }), { secrets: secret, toleranceSeconds: 600 }))).toBe(
-      "taken",
+    expect(code(fine(signedHeaders(body, { timestamp: now - 302, secret: otherSecret })))).toBe(
+      "signature_wrong",
     );
+    expect(
+      code(fine(signedHeaders(body, { timestamp: now - 302 }), { secrets: secret, toleranceSeconds: 600 })),
+    ).toBe("taken");
   });
 });
 

@@ -39,7 +39,10 @@ export async function begin(link: string, options: DownloadOptions): Promise<Dow
     for (;;) {
       // The first request is always made: this machine's clock may be wrong, and only the host knows.
       if (!(isFirst && vain === 0) && options.nowMs() >= options.beginUntilMs) {
-        throw new DownloadFailed("too_late", `the link's life was over before it worked; ${last || "no reason known"}`);
+        throw new DownloadFailed(
+          "too_late",
+          `the link's life was over before it worked; ${last || "no reason known"}`,
+        );
       }
       try {
         const response = await get(link, offset, first?.etag ?? null, options);
@@ -47,7 +50,10 @@ export async function begin(link: string, options: DownloadOptions): Promise<Dow
         try {
           const head = checked(response, offset, first);
           if (head.length !== null && head.length > options.bytesMax) {
-            throw new DownloadFailed("too_large", `it has ${head.length} bytes, expected at most ${options.bytesMax}`);
+            throw new DownloadFailed(
+              "too_large",
+              `it has ${head.length} bytes, expected at most ${options.bytesMax}`,
+            );
           }
           first ??= head;
           return response;
@@ -133,10 +139,16 @@ interface Head {
 function checked(response: IncomingMessage, offset: number, first: Head | null): Head {
   const { statusCode = 0, headers } = response;
   if ([401, 403, 410].includes(statusCode)) {
-    throw new DownloadFailed("link_expired", `the host answered ${statusCode}: the link has expired or is not valid`);
+    throw new DownloadFailed(
+      "link_expired",
+      `the host answered ${statusCode}: the link has expired or is not valid`,
+    );
   }
   if (statusCode === 416 && offset > 0) {
-    throw new DownloadFailed("wrong_length", `the host has no more than ${offset} bytes, though it said ${first?.length}`);
+    throw new DownloadFailed(
+      "wrong_length",
+      `the host has no more than ${offset} bytes, though it said ${first?.length}`,
+    );
   }
   if (statusCode >= 500 || statusCode === 429 || statusCode === 408) {
     throw new Interrupted(`the host answered ${statusCode}`);
@@ -146,7 +158,10 @@ function checked(response: IncomingMessage, offset: number, first: Head | null):
   }
   const contentType = (headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
   if (!/^audio\/[\w.+-]+$|^application\/(ogg|octet-stream)$|^binary\/octet-stream$/.test(contentType)) {
-    throw new DownloadFailed("wrong_type", `the host sent ${contentType || "no content-type"}, expected audio`);
+    throw new DownloadFailed(
+      "wrong_type",
+      `the host sent ${contentType || "no content-type"}, expected audio`,
+    );
   }
   if ((headers["content-encoding"] ?? "identity") !== "identity") {
     throw new DownloadFailed("wrong_type", "the host sent it with a content-encoding");
@@ -177,7 +192,10 @@ function lengthOf({ statusCode, headers }: IncomingMessage, offset: number): num
   }
   if (headers["content-length"] !== undefined) return Number(headers["content-length"]);
   if (headers["transfer-encoding"] !== undefined) return null;
-  throw new DownloadFailed("wrong_length", "the host does not tell the length, so nobody can know when it is whole");
+  throw new DownloadFailed(
+    "wrong_length",
+    "the host does not tell the length, so nobody can know when it is whole",
+  );
 }
 
 function checksumOf(headers: IncomingMessage["headers"]): string | null {

@@ -24,7 +24,8 @@ export function checkLink(link: string, { hosts, development }: LinkRules): URL 
   if (url.protocol !== "https:" && !(development && url.protocol === "http:")) {
     return refuse(`the link begins with ${url.protocol}, expected https:`);
   }
-  if (url.username !== "" || url.password !== "") return refuse("the link has a user name or a password in it");
+  if (url.username !== "" || url.password !== "")
+    return refuse("the link has a user name or a password in it");
   if (!hosts.some((host) => fits(host.toLowerCase(), url.host))) {
     return refuse(`the link leads to ${url.host}, which is not among the hosts that are allowed`);
   }

@@ -54,7 +54,12 @@ export async function get(
   throw new DownloadFailed("wrong_answer", `the link was redirected more than ${redirectsMax} times`);
 }
 
-function send(url: URL, from: number, etag: string | null, options: RequestOptions): Promise<IncomingMessage> {
+function send(
+  url: URL,
+  from: number,
+  etag: string | null,
+  options: RequestOptions,
+): Promise<IncomingMessage> {
   const isPlain = url.protocol === "http:";
   const lookup: LookupFunction = (host, { all }, callback) => {
     options.resolve(host).then(
