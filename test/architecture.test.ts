@@ -3,12 +3,13 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { describe, expect, test } from "vitest";
 
 const root = resolve(import.meta.dirname, "..");
-const packages = ["contract", "server", "cli"];
+const packages = ["contract", "server", "receiver", "cli"];
 
 /** Which packages of ours a package may import. */
 const packageRules: Record<string, readonly string[]> = {
   contract: [],
   server: ["@sendoff/contract"],
+  receiver: [],
   cli: ["@sendoff/contract", "@sendoff/server"],
 };
 
