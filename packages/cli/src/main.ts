@@ -1,9 +1,10 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { checkCommand } from "./commands/check.ts";
 import { simulateCommand } from "./commands/simulate.ts";
 import { apiCommand, startCommand, workerCommand } from "./commands/start.ts";
 import { tailCommand } from "./commands/tail.ts";
 import { CommandFailure, exitStatus, type Io } from "./io.ts";
+import { version } from "./version.ts";
 
 const examples = `
 Examples:
@@ -30,6 +31,7 @@ export function program(io: Io, setStatus: (status: number) => void): Command {
     startCommand(io),
     apiCommand(io),
     workerCommand(io),
+    checkCommand(io, setStatus),
     tailCommand(io),
     simulateCommand(io, setStatus),
   ];
@@ -57,10 +59,4 @@ export async function main(args: readonly string[], io: Io = process): Promise<n
     io.stderr.write(`${error.message}\n`);
     return error.exitStatus;
   }
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-  const named = typeof manifest === "object" && manifest !== null && "version" in manifest;
-  return named ? String(manifest.version) : "unknown";
 }
