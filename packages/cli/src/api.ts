@@ -23,7 +23,13 @@ export class NoAnswer extends Error {
 }
 
 /** Methods that the commands use. */
-export type Method = "GET" | "POST" | "PATCH";
+export type Method = "GET" | "POST" | "PATCH" | "PUT";
+
+/** A body that is not JSON. */
+export interface RawBody {
+  readonly contentType: string;
+  readonly bytes: Buffer;
+}
 
 /** A connection to one server: keep-alive, JSON both ways, at most so many requests at once. */
 export class Api {
@@ -65,20 +71,34 @@ export class Api {
     }
   }
 
+  /** Sends bytes as they are. @throws {NoAnswer} */
+  async upload(path: string, body: RawBody): Promise<Answer> {
+    await this.#slots.take();
+    try {
+      return await this.#send("PUT", path, body.bytes, body.contentType);
+    } finally {
+      this.#slots.give();
+    }
+  }
+
   /** Closes all connections when the last answer is in. */
   close(): Promise<void> {
     return this.#pool.close();
   }
 
-  async #send(method: Method, path: string, body: unknown): Promise<Answer> {
+  async #send(
+    method: Method,
+    path: string,
+    body: unknown,
+    contentType = "application/json",
+  ): Promise<Answer> {
     const sentAtMs = Date.now();
     try {
       const response = await this.#pool.request({
         method,
         path: `${this.#basePath}${path}`,
-        headers:
-          body === undefined ? this.#headers : { ...this.#headers, "content-type": "application/json" },
-        body: body === undefined ? null : JSON.stringify(body),
+        headers: body === undefined ? this.#headers : { ...this.#headers, "content-type": contentType },
+        body: body === undefined ? null : Buffer.isBuffer(body) ? body : JSON.stringify(body),
       });
       const text = await response.body.text();
       return {

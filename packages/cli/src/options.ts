@@ -15,6 +15,13 @@ export function positiveNumber(value: string): number {
   throw new InvalidArgumentError("Expected a number above 0.");
 }
 
+/** A number to draw from. @throws {InvalidArgumentError} */
+export function seedNumber(value: string): number {
+  const number = Number(value);
+  if (/^\d+$/.test(value) && number < 2 ** 32) return number;
+  throw new InvalidArgumentError("Expected a whole number from 0 to 4294967295.");
+}
+
 /** A length of time in milliseconds. @throws {InvalidArgumentError} */
 export function duration(value: string): number {
   try {
@@ -48,4 +55,13 @@ export function headerOption(
     throw new InvalidArgumentError(`${name} is set by Sendoff itself and cannot be given.`);
   }
   return { ...before, [name.toLowerCase()]: content };
+}
+
+/** A moment in ISO 8601, in UTC. @throws {InvalidArgumentError} */
+export function moment(value: string): string {
+  if (/^\d{4}-\d\d-\d\d(T|$)/.test(value) && !Number.isNaN(Date.parse(value)))
+    return new Date(value).toISOString();
+  throw new InvalidArgumentError(
+    "Expected a moment such as 2026-05-03T08:42:11Z, or a day such as 2026-05-03.",
+  );
 }

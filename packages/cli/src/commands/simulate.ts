@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { type ConnectionFlags, findConnection, withConnectionFlags } from "../connection.ts";
 import { exitStatus, type Io } from "../io.ts";
-import { duration, positiveNumber, wholeNumber } from "../options.ts";
+import { duration, positiveNumber, seedNumber, wholeNumber } from "../options.ts";
 import { newRun, planSessions } from "../simulate/plans.ts";
 import { progressOn } from "../simulate/progress.ts";
 import { demoFile, readRows } from "../simulate/rows.ts";
@@ -80,10 +80,4 @@ async function run(flags: SimulateFlags, io: Io): Promise<number> {
   });
   io.stdout.write(flags.json === true ? `${jsonLine(summary)}\n` : summaryText(summary));
   return summary.ok ? exitStatus.fine : exitStatus.wrong;
-}
-
-function seedNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number < 2 ** 32) return number;
-  throw new InvalidArgumentError("Expected a whole number from 0 to 4294967295.");
 }

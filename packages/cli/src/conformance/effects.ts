@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { request } from "undici";
 import { CommandFailure } from "../io.ts";
 import { visible } from "../visible.ts";
+import { pairsIn } from "./pairs.ts";
 
 /** Where the receiver tells what it has processed. */
 export type EffectsSource = { readonly kind: "url" | "file" | "command"; readonly at: string };
@@ -73,50 +74,10 @@ function emptyWhenMissing(error: NodeJS.ErrnoException): string {
 
 function countedIn(text: string, { run, source }: EffectsWait): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const item of itemsOf(text)) {
-    const pair = pairOf(item);
-    if (pair === null) {
-      throw new CommandFailure(
-        `The effects of the ${source.kind} ${visible(source.at)} have ${visible(JSON.stringify(item) ?? "a line that is no JSON", 80)}. Expected is one ["sessionId","event"], or one {"sessionId","event"}, for each time that an event was processed: a line each, or all in one JSON array.`,
-      );
-    }
-    if (!pair[0].startsWith(`${run}-`)) continue;
-    const key = effectKey(...pair);
+  for (const [sessionId, event] of pairsIn(text, `The list of effects of the ${source.kind} ${source.at}`)) {
+    if (!sessionId.startsWith(`${run}-`)) continue;
+    const key = effectKey(sessionId, event);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;
-}
-
-function itemsOf(text: string): unknown[] {
-  const whole = parsed(text);
-  // One line that is a pair is an array too.
-  if (Array.isArray(whole) && pairOf(whole) === null) return whole;
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  // The last line may be half written.
-  const closed =
-    text.endsWith("\n") || text === ""
-      ? lines
-      : lines.filter((line, index) => index < lines.length - 1 || parsed(line) !== undefined);
-  return closed.map(parsed);
-}
-
-function pairOf(item: unknown): [string, string] | null {
-  if (Array.isArray(item)) {
-    const [sessionId, event] = item;
-    return item.length === 2 && typeof sessionId === "string" && typeof event === "string"
-      ? [sessionId, event]
-      : null;
-  }
-  if (typeof item !== "object" || item === null || !("sessionId" in item) || !("event" in item)) return null;
-  return typeof item.sessionId === "string" && typeof item.event === "string"
-    ? [item.sessionId, item.event]
-    : null;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
