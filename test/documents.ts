@@ -97,8 +97,11 @@ export async function runDocument(path: string, reader: Reader): Promise<Ran> {
         else await terminals.open(text, replaced(block.readyWhen, reader));
       } else if (block.language === "json") JSON.parse(text);
       else if (block.language === "text") {
-        expect(blocks[index - 1]?.language, `${path}: a text block shows what a bash block printed`).toBe("bash");
-      } else throw new Error(`${path}: nothing runs this ${block.language} block; name its file\n${block.text}`);
+        expect(blocks[index - 1]?.language, `${path}: a text block shows what a bash block printed`).toBe(
+          "bash",
+        );
+      } else
+        throw new Error(`${path}: nothing runs this ${block.language} block; name its file\n${block.text}`);
       if (block.language === "bash") await terminals.shows(claimOf(blocks, block), block.text);
       ran.push({ text: block.text, begunMs, doneMs: performance.now() });
     }

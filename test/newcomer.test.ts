@@ -32,7 +32,9 @@ test("from the tarballs to events that a receiver has handled, in under a minute
     // From the start of Sendoff to the last event that was handled.
     const begun = ran.blocks.find(({ text }) => text === "npx sendoff start")?.begunMs ?? Number.NaN;
     const handled = ran.blocks.find(({ text }) => text.startsWith("npx sendoff logs"))?.doneMs ?? Number.NaN;
-    console.log(`A newcomer's events were handled ${((handled - begun) / 1_000).toFixed(1)} s after the start.`);
+    console.log(
+      `A newcomer's events were handled ${((handled - begun) / 1_000).toFixed(1)} s after the start.`,
+    );
     expect(handled - begun).toBeLessThan(60_000);
     const manifest = JSON.parse(await readFile(join(folder, "node_modules/sendoff/package.json"), "utf8"));
     expect(manifest.version).toBe("0.1.0");

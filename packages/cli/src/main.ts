@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { NoAnswer } from "./api.ts";
 import { checkCommand } from "./commands/check.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { listenCommand } from "./commands/listen.ts";
@@ -75,6 +76,11 @@ export async function main(args: readonly string[], io: Io = process): Promise<n
   } catch (error) {
     // Commander has printed its message by now; --help and --version end this way too.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.fine : exitStatus.unusable;
+    // A server that goes away in the midst of a command.
+    if (error instanceof NoAnswer) {
+      io.stderr.write(`${error.message}. Is the server there?\n`);
+      return exitStatus.unusable;
+    }
     if (!(error instanceof CommandFailure)) throw error;
     io.stderr.write(`${error.message}\n`);
     return error.exitStatus;

@@ -149,6 +149,14 @@ test("a session with a recording that is ready is delivered whole through a proj
   expect(JSON.parse(out).deliveries).toHaveLength(4);
 });
 
+test("a server that is away is told in one sentence", async () => {
+  const away = { SENDOFF_API_URL: "http://127.0.0.1:9", SENDOFF_KEY: "sk_x", SENDOFF_PROJECT: "p" };
+  expect(await run(["trigger", "text"], away)).toMatchObject({
+    status: 2,
+    err: "http://127.0.0.1:9 does not answer (ECONNREFUSED). Start it with npm start.\n",
+  });
+}, 30_000);
+
 test("what cannot be is refused with a sentence", async () => {
   const text = await trigger("text", sink.url, "--recording", "failed");
   expect(text).toMatchObject({ status: 2, err: expect.stringContaining("A text session has no --status") });

@@ -25,7 +25,7 @@ interface CheckFlags {
 }
 
 const help = `
-Sends about 300 POSTs of sessions that do not exist: every event and status, text sessions, failed recordings, each legal
+Sends some 250 POSTs of sessions that do not exist: every event and status, text sessions, failed recordings, each legal
 order, duplicates, unknown events and fields, odd and large variables, and forged ones. Point it at a receiver that may
 process them, such as one on a test database.
 

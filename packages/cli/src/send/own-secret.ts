@@ -44,7 +44,7 @@ function keptSecret(path: string): string | null {
 
 function keep(path: string, secret: string): boolean {
   try {
-    mkdirSync(join(path, ".."), { recursive: true });
+    mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 });
     writeFileSync(path, `${secret}\n`, { mode: 0o600 });
     return true;
   } catch {

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { SessionDetail, settledStates } from "@sendoff/contract";
-import { type Answer, type Api, dataOf, errorSentence } from "../api.ts";
+import { type Answer, type Api, errorSentence } from "../api.ts";
 import { CommandFailure } from "../io.ts";
+import { ask, dataAs } from "../paged.ts";
+import { patiently } from "../patience.ts";
 import type { Draw } from "../simulate/random.ts";
 import { toneWav } from "./audio.ts";
 import type { OrderKind, Triggered } from "./session.ts";
@@ -22,10 +24,10 @@ export async function reportSession(triggered: Triggered, options: ReportOptions
   const { facts } = triggered;
   const path = `/v1/projects/${facts.projectId}/sessions`;
   const started = { sessionId: facts.sessionId, channel: facts.channel, startNodeId: "start" };
-  taken(await options.api.request("POST", path, started));
+  await taken(() => options.api.request("POST", path, started));
   for (const step of stepsOf(triggered, options)) {
     for (let time = 0; time < options.times; time += 1) {
-      taken(await report(step, `${path}/${facts.sessionId}`, triggered, options.api));
+      await taken(() => report(step, `${path}/${facts.sessionId}`, triggered, options.api));
     }
   }
 }
@@ -77,7 +79,13 @@ async function storeRecording(path: string, { facts }: Triggered, api: Api): Pro
   return api.request("POST", `${path}/recording-processed`, { success: true, objectKey });
 }
 
-function taken(answer: Answer): void {
+/** How long a report is repeated while the server is away or busy, in ms: what was committed answers as a duplicate. */
+const patienceMs = 15_000;
+
+async function taken(send: () => Promise<Answer>): Promise<void> {
+  const result = await patiently(send, patienceMs);
+  if (result.kind === "gave-up") throw new CommandFailure(`${result.reason}. Start it with npm start.`);
+  const { answer } = result;
   if (answer.status < 200 || answer.status > 299) {
     throw new CommandFailure(`The report was not taken: ${errorSentence(answer)}`);
   }
@@ -92,11 +100,10 @@ export async function settledSession(
   const { projectId, sessionId } = triggered.facts;
   const endsAt = performance.now() + limitMs;
   for (;;) {
-    const answer = await api.request("GET", `/v1/projects/${projectId}/sessions/${sessionId}`);
-    const detail = SessionDetail.safeParse(dataOf(answer, "The session"));
-    if (!detail.success) throw new CommandFailure("The session is not what this version of sendoff expects.");
-    const settled = isSettled(detail.data);
-    if (settled || performance.now() > endsAt) return { detail: detail.data, settled };
+    const answer = await ask(api, "GET", `/v1/projects/${projectId}/sessions/${sessionId}`);
+    const detail = dataAs(answer, SessionDetail, "The session");
+    const settled = isSettled(detail);
+    if (settled || performance.now() > endsAt) return { detail, settled };
     await sleep(100);
   }
 }
