@@ -23,13 +23,7 @@ export class NoAnswer extends Error {
 }
 
 /** Methods that the commands use. */
-export type Method = "GET" | "POST" | "PATCH" | "PUT";
-
-/** A body that is not JSON. */
-export interface RawBody {
-  readonly contentType: string;
-  readonly bytes: Buffer;
-}
+export type Method = "GET" | "POST" | "PATCH";
 
 /** A connection to one server: keep-alive, JSON both ways, at most so many requests at once. */
 export class Api {
@@ -71,11 +65,11 @@ export class Api {
     }
   }
 
-  /** Sends bytes as they are. @throws {NoAnswer} */
-  async upload(path: string, body: RawBody): Promise<Answer> {
+  /** Uploads bytes by PUT. @throws {NoAnswer} */
+  async upload(path: string, bytes: Uint8Array): Promise<Answer> {
     await this.#slots.take();
     try {
-      return await this.#send("PUT", path, body.bytes, body.contentType);
+      return await this.#exchange("PUT", path, "application/octet-stream", bytes);
     } finally {
       this.#slots.give();
     }
@@ -86,19 +80,25 @@ export class Api {
     return this.#pool.close();
   }
 
-  async #send(
-    method: Method,
+  #send(method: Method, path: string, body: unknown): Promise<Answer> {
+    return body === undefined
+      ? this.#exchange(method, path, null, null)
+      : this.#exchange(method, path, "application/json", JSON.stringify(body));
+  }
+
+  async #exchange(
+    method: Method | "PUT",
     path: string,
-    body: unknown,
-    contentType = "application/json",
+    type: string | null,
+    body: string | Uint8Array | null,
   ): Promise<Answer> {
     const sentAtMs = Date.now();
     try {
       const response = await this.#pool.request({
         method,
         path: `${this.#basePath}${path}`,
-        headers: body === undefined ? this.#headers : { ...this.#headers, "content-type": contentType },
-        body: body === undefined ? null : Buffer.isBuffer(body) ? body : JSON.stringify(body),
+        headers: type === null ? this.#headers : { ...this.#headers, "content-type": type },
+        body,
       });
       const text = await response.body.text();
       return {

@@ -3,7 +3,7 @@ import { oddVariables, variablesOf } from "./odd.ts";
 import type { RuleId } from "./rules.ts";
 
 /** How a POST shows where it comes from. `right` is what the options say. */
-export type Proof =
+type Proof =
   | "right"
   | "none"
   | "other-secret"

@@ -5,7 +5,7 @@ import { type AudioServer, serveAudio } from "./audio.ts";
 import { bodyOf, type Triggered } from "./session.ts";
 
 /** One POST that was made. */
-export interface Posted {
+interface Posted {
   readonly sessionId: string;
   readonly event: AgentEvent;
   readonly webhookId: string;

@@ -73,7 +73,7 @@ async function report(step: Step, path: string, triggered: Triggered, api: Api):
 
 /** Uploads a tone. A server without that route is told where the audio would be. */
 async function storeRecording(path: string, { facts }: Triggered, api: Api): Promise<Answer> {
-  const answer = await api.upload(`${path}/recording`, { contentType: "audio/wav", bytes: toneWav() });
+  const answer = await api.upload(`${path}/recording`, toneWav());
   if (answer.status !== 404 && answer.status !== 405) return answer;
   const objectKey = `projects/${facts.projectId}/sessions/${facts.sessionId}/audio.wav`;
   return api.request("POST", `${path}/recording-processed`, { success: true, objectKey });
