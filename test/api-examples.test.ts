@@ -156,15 +156,13 @@ const own = new Set(["extractedVariables", "variables", "headers", "payload", "d
 function members(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? "[]" : [members(value[0])];
   if (typeof value !== "object" || value === null) return "value";
-  return Object.entries(value).map(([name, inner]) => [
-    name,
-    own.has(name) ? "own" : inner === null ? "value" : plain(inner),
-  ]);
+  return Object.entries(value).map(([name, inner]) => [name, own.has(name) ? "own" : inside(name, inner)]);
 }
 
-/** An object where another answer may have null: its members are looked at where both have them. */
-function plain(inner: unknown): unknown {
-  return Array.isArray(inner) ? (inner.length === 0 ? "[]" : [members(inner[0])]) : "value";
+/** What may be null in another answer is looked at no further; the envelope is always there. */
+function inside(name: string, inner: unknown): unknown {
+  if (Array.isArray(inner)) return inner.length === 0 ? "[]" : [members(inner[0])];
+  return name === "data" || name === "error" ? members(inner) : "value";
 }
 
 function json(text: string): unknown {

@@ -11,9 +11,9 @@ const page = resolve(import.meta.dirname, "../docs/getting-started.md");
 
 test("from the tarballs to events that a receiver has handled, in under a minute", async () => {
   const [folder, packs] = [await newFolder(), await newFolder()];
-  const registry = await startRegistry();
+  const tarballs = await packAll(packs);
+  const registry = await startRegistry(tarballs);
   try {
-    const tarballs = await packAll(packs);
     for (const name of ["@sendoff/contract", "@sendoff/server", "sendoff"]) {
       const tarball = tarballs.get(name) ?? "";
       await copyFile(tarball, join(folder, basename(tarball)));

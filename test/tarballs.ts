@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const root = resolve(import.meta.dirname, "..");
@@ -59,8 +59,14 @@ interface Locked {
   readonly link?: boolean;
 }
 
-/** A registry that answers with what is installed in this checkout, at the versions of its lock file. */
-export async function startRegistry(): Promise<{ readonly url: string; close(): Promise<void> }> {
+/**
+ * A registry that answers with what is installed in this checkout, at the versions of its lock file.
+ *
+ * @param tarballs our own packages, which it has too, as they are packed.
+ */
+export async function startRegistry(
+  tarballs: ReadonlyMap<string, string>,
+): Promise<{ readonly url: string; close(): Promise<void> }> {
   const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
     packages: Record<string, Locked>;
   };
@@ -69,10 +75,21 @@ export async function startRegistry(): Promise<{ readonly url: string; close(): 
     .filter(([place, { link, version }]) => place.includes("node_modules/") && link !== true && version)
     .map(([place, locked]) => ({ place, name: place.split("node_modules/").at(-1) ?? "", locked }));
 
+  const ours = publishedPackages().map(({ name, folder: at }) => ({
+    place: relative(root, at),
+    name,
+    locked: { version: manifestOf(at).version },
+  }));
+
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(request.url ?? "/").slice(1);
     const [name = "", file] = path.split("/-/");
-    const own = places.filter((entry) => entry.name === name);
+    const packed = tarballs.get(name);
+    if (file !== undefined && packed !== undefined) {
+      response.end(readFileSync(packed));
+      return;
+    }
+    const own = [...places, ...ours].filter((entry) => entry.name === name);
     if (own.length === 0) {
       response.writeHead(404, { "content-type": "application/json" }).end('{"error":"not found"}');
     } else if (file === undefined) {

@@ -1,5 +1,5 @@
 // `sendoff listen` against a real server: through connections that are cut, and over restarts of either side.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -181,6 +181,14 @@ test("what another try cannot change ends it with a sentence", async () => {
   const forward = ["listen", "--forward", sink.url];
   const wrongKey = await run(forward, { ...env, SENDOFF_KEY: `sk_${"x".repeat(43)}` });
   expect(wrongKey).toMatchObject({ status: 2, err: expect.stringContaining("401 wrong_key") });
+  // With a place to go on from, it is the stream that is refused.
+  const cursor = join(folder, "refused.cursor");
+  await writeFile(cursor, "nonsense\n");
+  const refused = await run([...forward, "--cursor", cursor], { ...env, SENDOFF_KEY: server.projectKey });
+  expect(refused).toMatchObject({
+    status: 2,
+    err: expect.stringContaining("The events cannot be read: 422 invalid_query"),
+  });
   const wrongEvent = await run([...forward, "--events", "call.end"], env);
   expect(wrongEvent).toMatchObject({ status: 2, err: expect.stringContaining('"call.end" is no event') });
   expect(await run([...forward, "--from", "yesterday"], env)).toMatchObject({ status: 2 });

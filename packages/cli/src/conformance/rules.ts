@@ -162,7 +162,7 @@ export const rules: Readonly<Record<RuleId, Rule>> = {
   },
   "signature-age": {
     title: "refuses an old or future signature",
-    asks: "Webhook consumers should verify that the timestamp is within an allowable tolerance of the current timestamp to prevent replay attacks.",
+    asks: "Make sure to verify the `webhook-timestamp` header has a timestamp that is within some allowable tolerance of the current timestamp to prevent replay attacks.",
     source: standardWebhooks,
     level: "must",
     advice: "Refuse a webhook-timestamp that is more than 5 minutes off.",

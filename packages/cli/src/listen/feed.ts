@@ -79,8 +79,8 @@ export async function* followFeed(options: FeedOptions): AsyncGenerator<FeedItem
           yield item;
           at = { cursor: item.id };
         }
-        // A stream that ends well is one whose time is over.
-        waitMs = 0;
+        // A stream that ends well is one whose time is over, or whose server is ending.
+        waitMs = firstWaitMs;
       } catch (error) {
         if (signal.aborted) break;
         if (error instanceof CommandFailure) throw error;
@@ -89,7 +89,7 @@ export async function* followFeed(options: FeedOptions): AsyncGenerator<FeedItem
         away = true;
         tries += 1;
       }
-      if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => {});
+      await sleep(waitMs, undefined, { signal }).catch(() => {});
     }
   } finally {
     await agent.destroy();
