@@ -24,6 +24,20 @@ test("every rule has POSTs of its own, or is seen from those of others", () => {
   expect(ruleIds.filter((rule) => !planned.has(rule))).toEqual(["fast", "processed", "dedupe"]);
 });
 
+test("all eight legal orders of a call are sent", () => {
+  const options = {
+    run: "check-x",
+    at: new Date(),
+    signed: false,
+    hasHeaders: false,
+    newWebhookId: () => "msg_x",
+  };
+  const orders = planCheck(options)
+    .filter(({ steps }) => steps[0]?.[0]?.rule === "orders")
+    .map(({ steps }) => steps.map(([post]) => post?.event).join());
+  expect(new Set(orders).size).toBe(8);
+});
+
 test("only a legal order is sent: session.finalized is the last of its three in every session", () => {
   const options = {
     run: "check-x",
