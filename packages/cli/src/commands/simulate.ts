@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
-import { durationMs } from "@sendoff/contract";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { type ConnectionFlags, findConnection, withConnectionFlags } from "../connection.ts";
 import { exitStatus, type Io } from "../io.ts";
+import { duration, positiveNumber, seedNumber, wholeNumber } from "../options.ts";
 import { demoCalls, recordingsOf } from "../simulate/audio.ts";
 import { newRun, planSessions } from "../simulate/plans.ts";
 import { progressOn } from "../simulate/progress.ts";
@@ -88,30 +88,4 @@ async function run(flags: SimulateFlags, io: Io): Promise<number> {
   });
   io.stdout.write(flags.json === true ? `${jsonLine(summary)}\n` : summaryText(summary));
   return summary.ok ? exitStatus.fine : exitStatus.wrong;
-}
-
-function wholeNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number > 0 && Number.isSafeInteger(number)) return number;
-  throw new InvalidArgumentError("Expected a whole number from 1.");
-}
-
-function positiveNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+(\.\d+)?$/.test(value) && number > 0) return number;
-  throw new InvalidArgumentError("Expected a number above 0.");
-}
-
-function seedNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number < 2 ** 32) return number;
-  throw new InvalidArgumentError("Expected a whole number from 0 to 4294967295.");
-}
-
-function duration(value: string): number {
-  try {
-    return durationMs(value);
-  } catch {
-    throw new InvalidArgumentError("Expected a whole number and ms, s, m or h, such as 60s.");
-  }
 }
