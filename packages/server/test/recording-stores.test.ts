@@ -225,7 +225,7 @@ describe("a disk", () => {
 
   test("writes and removals of one session at a time leave what was written last", async () => {
     const store = stores.get("disk") as RecordingStore;
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 100; round++) {
       const [kept, gone] = [newObjectKey(project, "busy", "wav"), newObjectKey(project, "busy", "wav")];
       await store.write(gone, bytesOf(wav), "audio/wav");
       await Promise.all([store.remove(gone), store.write(kept, bytesOf(wav), "audio/wav")]);

@@ -117,20 +117,22 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let at = 0; at < chunk.byteLength; ) at += (await file.write(chunk, at)).bytesWritten;
 }
 
+/** How often a file is tried to be moved to its name while others remove the folder. */
+const triesMax = 20;
+
 /** Moves a synced file to its name and syncs the folders that are new. */
 async function giveName(path: string, name: string, root: string): Promise<void> {
   const place = dirname(name);
   for (let tries = 1; ; tries++) {
-    const made = await mkdir(place, { recursive: true, mode: 0o700 });
     try {
+      const made = await mkdir(place, { recursive: true, mode: 0o700 });
       await rename(path, name);
+      await syncFolders(place, made === undefined ? place : dirname(made), root);
+      return;
     } catch (error) {
-      // The session's folder was empty, and somebody removed it in between.
-      if ((error as { code?: string }).code === "ENOENT" && tries < 5) continue;
-      throw error;
+      // The session's folder was empty, and somebody removed it in between, or while it was made.
+      if ((error as { code?: string }).code !== "ENOENT" || tries >= triesMax) throw error;
     }
-    await syncFolders(place, made === undefined ? place : dirname(made), root);
-    return;
   }
 }
 
