@@ -90,7 +90,7 @@ const graph = new Map(
   files.map((file) => [
     file,
     importsOf(file)
-      .filter((specifier) => specifier.startsWith(".") && !specifier.endsWith(".css"))
+      .filter((specifier) => specifier.startsWith(".") && !/\.css$|\?raw$/.test(specifier))
       .map((specifier) => resolve(dirname(file), specifier)),
   ]),
 );
