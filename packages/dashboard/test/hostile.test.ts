@@ -16,14 +16,13 @@ const answers = [payloads.slice(0, 14), payloads.slice(14, 28), payloads.slice(2
 );
 beforeAll(async () => {
   server = await startTestServer();
-  let answered = 0;
-  sink = await startSink((response) => {
-    response.writeHead(answered % 2 === 0 ? 200 : 500, {
+  sink = await startSink((response, { json }) => {
+    const turn = ["session.ended", "call.ended"].indexOf(json.event);
+    response.writeHead(turn === 0 ? 500 : 200, {
       "content-type": "text/html",
       "x-note": "<script>pwned('header')</script>",
     });
-    response.end(answers[answered % answers.length]);
-    answered += 1;
+    response.end(answers.at(turn));
   });
   browser = await launchChromium();
   visitor = await openVisitor(browser, server);
