@@ -1,4 +1,4 @@
-// Builds the dashboard's pages into packages/dashboard/dist, from which the server serves them, when their sources are
+// Builds the dashboard's pages into packages/server/dist/dashboard, from which the server serves them, when their sources are
 // not those of the last build. Alone (npm run build) or as a part of npm start and npm test.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -39,7 +39,7 @@ function filesOf(path) {
 export function buildDashboard() {
   const wanted = sourcesDigest();
   const built = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
-  if (built === wanted && existsSync(join(folder, "dist/index.html"))) return;
+  if (built === wanted && existsSync(join(root, "packages/server/dist/dashboard/index.html"))) return;
   console.log("Building the dashboard ...");
   const { status, error } = spawnSync(
     process.execPath,

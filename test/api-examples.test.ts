@@ -3,8 +3,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { toneWav } from "./audio.ts";
 import { blocksOf } from "./documents.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 import { until } from "./until.ts";
@@ -17,12 +20,20 @@ const examples = blocksOf(page)
     return { command, shown: shown.join("\n") };
   });
 let server: TestServer;
+/** Where the examples run: their files are there. */
+let folder: string;
 
 beforeAll(async () => {
   // The example of a late report needs a deadline that passes while it waits.
   server = await startTestServer({ SENDOFF_CONVERSATION_GRACE: "500ms" });
+  folder = await mkdtemp(join(tmpdir(), "sendoff-examples-"));
+  // What it is is told by its bytes, whatever it is called.
+  await writeFile(join(folder, "call.mp3"), toneWav(1));
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true });
+});
 
 const report = (sessionId: string, type: string, body: object) =>
   server.api("POST", `/v1/projects/${server.projectId}/sessions/${sessionId}/${type}`, body);
@@ -61,6 +72,30 @@ const before: readonly (readonly [begin: string, prepare: (command: string) => P
       const facts = { currentNodeId: "bye", messagesCount: 2, extractedVariables: { name: "Nancy" } };
       await report("chat-1", "conversation-ended", { channel: "text", ...facts });
       await finalizedRow("chat-1");
+      return command;
+    },
+  ],
+  [
+    'curl -sS "$P/unsent-events',
+    async (command) => {
+      const agent = `/v1/projects/${server.projectId}/agent`;
+      const { postSessionWebhook } = (await server.api("GET", agent)).body.data;
+      const one = { ...postSessionWebhook, events: ["session.ended"] };
+      await server.api("PATCH", agent, { postSessionWebhook: one });
+      const facts = { currentNodeId: "bye", messagesCount: 2, extractedVariables: {} };
+      await report("chat-0", "conversation-ended", { channel: "text", ...facts });
+      await server.api("PATCH", agent, { postSessionWebhook });
+      return command;
+    },
+  ],
+  [
+    'curl -sS "$P/sessions/call-7/recording/peaks"',
+    async (command) => {
+      const path = `/v1/projects/${server.projectId}/sessions/call-7`;
+      await until(
+        "its waveform is made",
+        async () => (await server.api("GET", path)).body.data.recording.peaks === "made",
+      );
       return command;
     },
   ],
@@ -184,11 +219,13 @@ async function shell(command: string): Promise<string> {
     JSON: "content-type: application/json",
     INSPECTOR: server.inspectorUrl,
     DEVELOPER_KEY: server.developerKey,
+    TOKEN: server.signInUrl?.split("token=")[1] ?? "",
   };
   const isPiped = command.includes(" | ") || command.includes(" -N ");
   const line = isPiped ? command : `${command} -o "$BODY" -w '%{http_code} ' && cat "$BODY"`;
   const script = `BODY=$(mktemp); trap 'rm -f "$BODY"' EXIT; ${line}`;
   const child = spawn("bash", ["-c", script], {
+    cwd: folder,
     env: { ...process.env, ...names },
     stdio: ["ignore", "pipe", "ignore"],
   });

@@ -17,6 +17,7 @@ let folder: string;
 const elsewhere: Readonly<Record<string, string>> = {
   "getting-started.md": "test/newcomer.test.ts",
   "api.md": "test/api-examples.test.ts",
+  "receiving.md": "test/receiving.test.ts",
 };
 /** Pages of words and tables alone. */
 const withoutBlocks = ["README.md", "egress.md", "guarantees.md", "performance.md"];

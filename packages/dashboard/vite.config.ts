@@ -9,6 +9,9 @@ export default defineConfig({
   base: "/dashboard/",
   plugins: [react(), tailwind()],
   build: {
+    // There the server serves them from, and there they are published with it.
+    outDir: "../server/dist/dashboard",
+    emptyOutDir: true,
     // The pages' policy allows no data: fonts or scripts; every asset is a file of its own.
     assetsInlineLimit: 0,
     // What is fetched ahead is told by <link> tags; the helper that vite would add is not needed by today's browsers.

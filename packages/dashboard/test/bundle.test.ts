@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 
-const dist = resolve(import.meta.dirname, "../dist");
+const dist = resolve(import.meta.dirname, "../../server/dist/dashboard");
 const zippedBytes = (file: string): number => gzipSync(readFileSync(join(dist, file)), { level: 9 }).length;
 const scripts = readdirSync(join(dist, "assets"))
   .filter((file) => file.endsWith(".js"))

@@ -41,7 +41,7 @@ import { type Hint, noticedHints } from "./outbox/hint.ts";
 import { keepTallies } from "./overview/keeper.ts";
 import { countReports } from "./overview/reports.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
-import { openRecordings } from "./recordings/open.ts";
+import { openRecordings, originsOf } from "./recordings/open.ts";
 import { keepPeaks } from "./recordings/peaks-keeper.ts";
 import type { RecordingStore } from "./recordings/store.ts";
 import { createUploads } from "./recordings/upload.ts";
@@ -160,7 +160,8 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     limits: createRequestLimits(config.rateLimits, ground.metrics),
     publicUrl: config.publicUrl,
   };
-  const routes = routesOf(ground, guard, options.role, recorded, live, access);
+  const mediaOrigins = await originsOf(store);
+  const routes = routesOf(ground, guard, options.role, recorded, live, access, mediaOrigins);
   server?.answerWith(createApp({ pool: ground.pathPool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
@@ -266,6 +267,7 @@ function routesOf(
   recorded: RecordingParts,
   { feed, streams, tails }: OpenFeed,
   access: Omit<DashboardSessionParts, "pool" | "version">,
+  mediaOrigins: readonly string[],
 ): Route[] {
   const { pool, sealer } = ground;
   const { intake, store: recordings } = recorded;
@@ -287,7 +289,7 @@ function routesOf(
     ...overviewRoutes(pool, sealer),
     ...sessionsCsvRoutes(pool),
     ...dashboardSessionRoutes({ pool, version, ...access }),
-    ...dashboardFileRoutes(dashboardFolder),
+    ...dashboardFileRoutes(dashboardFolder, mediaOrigins),
     ...health,
   ];
   return [...routes, ...describeRoutes(routes, version)];

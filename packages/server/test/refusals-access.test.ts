@@ -162,16 +162,12 @@ describe("projects", () => {
 });
 
 describe("paths", () => {
-  test.each([
-    "/v1",
-    "/v2/projects",
-    "/v1/project",
-    "/v1/projects/",
-    "/favicon.ico",
-    "/v1/projects/x/agents",
-  ])("there is nothing at %s", async (path) => {
-    expectRefused(await server.api("GET", path), "route_not_found", `GET ${path}`);
-  });
+  test.each(["/v1", "/v2/projects", "/v1/project", "/v1/projects/", "/favicon.ico", "/v1/projects/x/agents"])(
+    "there is nothing at %s",
+    async (path) => {
+      expectRefused(await server.api("GET", path), "route_not_found", `GET ${path}`);
+    },
+  );
 
   test.each([
     ["PUT", "/sessions", ["GET", "POST"]],

@@ -19,6 +19,12 @@ export async function openRecordings(
   return store;
 }
 
+/** Origins, besides our own, to which the store's links lead: the dashboard plays audio from there. */
+export async function originsOf(store: RecordingStore): Promise<string[]> {
+  const link = await store.sign("projects", Date.now(), 60_000);
+  return link === null ? [] : [new URL(link.url).origin];
+}
+
 async function openStore(bucket: BucketSetting | null, folder: string): Promise<RecordingStore> {
   if (bucket === null) return createDiskRecordings(folder);
   const { createS3Recordings } = await import("./s3.ts");

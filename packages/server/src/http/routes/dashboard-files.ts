@@ -5,7 +5,7 @@ import { type Route, route } from "../route.ts";
 import { pageWrittenMs, readStaticFiles, type StaticFile } from "../static-files.ts";
 
 /** The built dashboard beside this package: the same from its sources and from what is built of them. */
-export const dashboardFolder = join(import.meta.dirname, "../../../../dashboard/dist");
+export const dashboardFolder = join(import.meta.dirname, "../../../dist/dashboard");
 
 /**
  * The built dashboard.
