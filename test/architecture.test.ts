@@ -3,12 +3,13 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { describe, expect, test } from "vitest";
 
 const root = resolve(import.meta.dirname, "..");
-const packages = ["contract", "server", "cli", "dashboard"];
+const packages = ["contract", "server", "receiver", "cli", "dashboard"];
 
 /** Which packages of ours a package may import. */
 const packageRules: Record<string, readonly string[]> = {
   contract: [],
   server: ["@sendoff/contract"],
+  receiver: [],
   cli: ["@sendoff/contract", "@sendoff/server"],
   // Types, in one file; the contract's schemas would bring zod to every page.
   dashboard: ["@sendoff/contract"],
@@ -129,6 +130,29 @@ describe("who may import whom", () => {
   test("no file imports itself by way of others", () => {
     const cycle = findCycle(files, (file) => graph.get(file) ?? []);
     expect(cycle?.map((file) => relative(root, file))).toBeUndefined();
+  });
+
+  test("the client of buckets and the decoders of audio are loaded only when they are needed", () => {
+    // What main.ts loads at the start: static imports, and those of what they import.
+    const staticImports = (file: string): string[] =>
+      [
+        ...readFileSync(file, "utf8").matchAll(
+          /(?:^|\n)(?:import|export)\b(?! type)[^;"']*?from\s+["']([^"']+)["']/g,
+        ),
+      ].map((match) => match[1] ?? "");
+    const seen = new Set<string>();
+    const names = new Set<string>();
+    const walk = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      for (const specifier of staticImports(file)) {
+        if (specifier.startsWith(".")) walk(resolve(dirname(file), specifier));
+        else names.add(specifier);
+      }
+    };
+    walk(join(root, "packages/server/src/main.ts"));
+    expect(names).toContain("pg");
+    expect([...names].filter((name) => /aws|decoder/.test(name))).toEqual([]);
   });
 
   test.each(packages)("package %s imports only the packages that it may", (name) => {

@@ -41,52 +41,17 @@ import { createMetrics } from "../packages/server/src/metrics.ts";
 import { leaseMarginMs, stallAllowanceMs } from "../packages/server/src/outbox/claim.ts";
 import { afterAttempt } from "../packages/server/src/outbox/retry.ts";
 import { heartbeatMs, silenceMaxMs } from "../packages/server/src/supervisor-messages.ts";
+import { type Block, blocksOf, claimOf as claimIn, masked } from "./documents.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 import { until } from "./until.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
 
-/** A fenced block of a Markdown file. */
-interface Block {
-  readonly language: string;
-  readonly text: string;
-  /** Why it is not run; null: it is. */
-  readonly notRun: string | null;
-}
-
-function blocksOf(markdown: string): Block[] {
-  const pattern = /(?:<!-- not run: ([^\n]+) -->\n)?```(\w*)\n([\s\S]*?)\n```/g;
-  return [...markdown.matchAll(pattern)].map(([, notRun, language, text]) => ({
-    language: language ?? "",
-    text: text ?? "",
-    notRun: notRun ?? null,
-  }));
-}
-
 const blocks = blocksOf(readme);
 const firstBlock = (language: string): string =>
   blocks.find((block) => block.language === language)?.text ?? "";
-/** The output that a block claims: the text block that follows it. */
-const claimOf = (block: Block): string[] => {
-  const next = blocks[blocks.indexOf(block) + 1];
-  return next?.language === "text" ? next.text.split("\n").filter((line) => line !== "") : [];
-};
-
-/** A line without what differs from run to run. */
-function masked(line: string): string {
-  const counted = /^ {2}(reports|latency|duration) /.test(line) ? line.replace(/\d[\d.,]*/g, "N") : line;
-  return counted
-    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "UUID")
-    .replace(/msg_[0-9a-f]{32}/g, "msg_ID")
-    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "MOMENT")
-    .replace(/^\d\d:\d\d:\d\d\.\d{3}/, "TIME")
-    .replace(/(demo-[a-z-]+)\.\w+/, "$1")
-    .replace(/…\w{8}$/, "…ID")
-    .replace(/http:\/\/127\.0\.0\.1:\d+\/inspect\/[\w-]+/g, "INSPECTOR")
-    .replace(/"id":"\d+"/g, '"id":"ID"')
-    .replace(/"durationMs":[\d.]+/g, '"durationMs":N');
-}
+const claimOf = (block: Block): string[] => claimIn(blocks, block);
 
 function expectClaim(block: Block, output: string): void {
   const printed = output.split("\n").map(masked);
@@ -278,7 +243,7 @@ describe("docs/api.md", () => {
       ...reconcileRoutes(none),
       ...eventRoutes(none, none),
       ...eraseRoutes(none),
-      ...recordingRoutes(none, ""),
+      ...recordingRoutes({} as never),
       ...inspectRoutes(none),
       ...healthRoutes(none, none, none),
       ...describeRoutes([], ""),

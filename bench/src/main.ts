@@ -11,6 +11,7 @@ import { neighbour } from "./neighbour.ts";
 import { overload } from "./overload.ts";
 import { pages } from "./pages.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { receiver } from "./receiver.ts";
 import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
 import { formatTable } from "./table.ts";
@@ -28,6 +29,7 @@ const benchmarks: readonly Benchmark[] = [
   overload,
   pages,
   versus,
+  receiver,
   disk,
 ];
 const exitStatus = { reached: 0, missed: 1, unusable: 2, interrupted: 130 };

@@ -65,20 +65,40 @@ export class Api {
     }
   }
 
+  /** Uploads bytes by PUT. @throws {NoAnswer} */
+  async upload(path: string, bytes: Uint8Array): Promise<Answer> {
+    await this.#slots.take();
+    try {
+      return await this.#exchange("PUT", path, "application/octet-stream", bytes);
+    } finally {
+      this.#slots.give();
+    }
+  }
+
   /** Closes all connections when the last answer is in. */
   close(): Promise<void> {
     return this.#pool.close();
   }
 
-  async #send(method: Method, path: string, body: unknown): Promise<Answer> {
+  #send(method: Method, path: string, body: unknown): Promise<Answer> {
+    return body === undefined
+      ? this.#exchange(method, path, null, null)
+      : this.#exchange(method, path, "application/json", JSON.stringify(body));
+  }
+
+  async #exchange(
+    method: Method | "PUT",
+    path: string,
+    type: string | null,
+    body: string | Uint8Array | null,
+  ): Promise<Answer> {
     const sentAtMs = Date.now();
     try {
       const response = await this.#pool.request({
         method,
         path: `${this.#basePath}${path}`,
-        headers:
-          body === undefined ? this.#headers : { ...this.#headers, "content-type": "application/json" },
-        body: body === undefined ? null : JSON.stringify(body),
+        headers: type === null ? this.#headers : { ...this.#headers, "content-type": type },
+        body,
       });
       const text = await response.body.text();
       return {

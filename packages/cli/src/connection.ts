@@ -22,13 +22,24 @@ export interface ConnectionFlags {
   readonly inspector?: string;
 }
 
-/** Adds the flags of {@link ConnectionFlags} to a command. */
-export function withConnectionFlags(command: Command): Command {
+/** Adds the flags that say which server, to a command that needs no project. */
+export function withServerFlags(command: Command): Command {
   return command
     .option("--api <url>", "the server's URL (else SENDOFF_API_URL, else start.json)")
-    .option("--key <key>", "a project key or developer key (else SENDOFF_KEY, which no process list shows)")
-    .option("--project <id>", "the project (else SENDOFF_PROJECT)")
-    .option("--inspector <url>", "the built-in inspector's URL (else SENDOFF_INSPECTOR_URL)");
+    .option("--key <key>", "a project key or developer key (else SENDOFF_KEY, which no process list shows)");
+}
+
+/** Adds the flags that say which server and which project. */
+export function withProjectFlags(command: Command): Command {
+  return withServerFlags(command).option("--project <id>", "the project (else SENDOFF_PROJECT)");
+}
+
+/** Adds the flags of {@link ConnectionFlags} to a command. */
+export function withConnectionFlags(command: Command): Command {
+  return withProjectFlags(command).option(
+    "--inspector <url>",
+    "the built-in inspector's URL (else SENDOFF_INSPECTOR_URL)",
+  );
 }
 
 /**
@@ -65,6 +76,43 @@ export function findConnection(flags: ConnectionFlags, env: Io["env"], folder = 
     projectId,
     inspectorUrl: inspectorUrl === null ? null : checkedUrl(inspectorUrl, "inspector URL"),
   };
+}
+
+/** A server and a key for it, for commands that need no project. */
+export interface Installation {
+  readonly apiUrl: string;
+  readonly keys: readonly FoundKey[];
+}
+
+/** A key and where it was found. */
+export interface FoundKey {
+  readonly key: string;
+  readonly from: string;
+}
+
+/**
+ * The server and every key that is known for it: that of the flag or environment alone, else the developer key and the
+ * project key of start.json, in this order.
+ */
+export function findInstallation(
+  flags: ConnectionFlags,
+  env: Io["env"],
+  folder = process.cwd(),
+): Installation {
+  const path = startFilePath(env, folder);
+  const start = readStartFile(path);
+  const given = trimmed(flags.api ?? env.SENDOFF_API_URL);
+  const apiUrl = given ?? trimmed(start?.apiUrl);
+  if (apiUrl === undefined) throw new CommandFailure(notFound(path));
+  const own = start !== null && apiUrl === trimmed(start.apiUrl) ? start : null;
+  const keys: FoundKey[] = [];
+  if (flags.key !== undefined) keys.push({ key: flags.key, from: "--key" });
+  else if (env.SENDOFF_KEY !== undefined) keys.push({ key: env.SENDOFF_KEY, from: "SENDOFF_KEY" });
+  else if (own !== null) {
+    keys.push({ key: own.developerKey, from: path }, { key: own.projectKey, from: path });
+  }
+  if (keys.length === 0) throw new CommandFailure(incomplete(apiUrl, "key", "--key or SENDOFF_KEY"));
+  return { apiUrl: checkedUrl(apiUrl, "API URL"), keys };
 }
 
 /** The inspector's URL alone, for commands that need no key. */

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { eventsOwed, reportTypesOf, type SessionPlan, shares } from "../src/simulate/plan.ts";
 import { planSessions } from "../src/simulate/plans.ts";
 import { demoFile, parseRow, readRows } from "../src/simulate/rows.ts";
-import { demoPlans, projectId } from "./samples.ts";
+import { demoPlans } from "./samples.ts";
 
 const many = demoPlans(7, 2_000);
 const calls = many.filter((plan) => plan.channel === "call");
@@ -21,7 +21,7 @@ test("session ids are the row's with the run, and with the round when the file i
   expect(plans[0]?.sessionId).toBe("demo-clinic-reschedule.abc123");
   expect(plans[24]?.sessionId).toBe("demo-clinic-reschedule.2.abc123");
   expect(plans[48]?.sessionId).toBe("demo-clinic-reschedule.3.abc123");
-  const kept = planSessions(readRows(demoFile), { projectId, sessions: 1, seed: 1, run: null });
+  const kept = planSessions(readRows(demoFile), { sessions: 1, seed: 1, run: null });
   expect(kept[0]?.sessionId).toBe("demo-clinic-reschedule");
   expect(new Set(many.map((plan) => plan.sessionId)).size).toBe(many.length);
 });
@@ -32,6 +32,7 @@ test("every request of a plan is one that the API takes", () => {
     for (const request of plan.steps.flatMap((step) => step.requests)) {
       if (request.kind === "create") CreateSession.parse(request.body);
       else if (request.kind === "progress") SessionProgress.parse(request.body);
+      else if ("seconds" in request) expect(request.seconds).toBeGreaterThanOrEqual(0);
       else Report.parse({ type: request.type, sessionId: plan.sessionId, ...request.body });
     }
   }
@@ -65,7 +66,7 @@ test("a call that nobody spoke on has one report for both ends, and no progress"
   for (const plan of silent) {
     expect(reportTypesOf(plan)).not.toContain("conversation-ended");
     expect(plan.steps.flatMap((step) => step.requests).some((one) => one.kind === "progress")).toBe(false);
-    expect(reportsOf(plan)[0]?.body).toMatchObject({ conversation: "none" });
+    expect(reportsOf(plan)[0]).toMatchObject({ body: { conversation: "none" } });
     expect(plan.facts).toMatchObject({ currentNodeId: "start", messagesCount: 0, callDuration: 0 });
   }
 });
@@ -128,7 +129,6 @@ test("a call whose row states no status and no duration gets both drawn: none wh
     "line 4",
   );
   const plans = planSessions([silent, recorded, spoken, known], {
-    projectId,
     sessions: 4_000,
     seed: 5,
     run: "r",
@@ -147,6 +147,6 @@ test("a call whose row states no status and no duration gets both drawn: none wh
 
 test("a busy call has no duration, whatever its row says: the API would refuse it", () => {
   const row = parseRow('{"id":"a","kind":"call","callDuration":9,"callStatus":"busy"}', "line 1");
-  const [plan] = planSessions([row], { projectId, sessions: 1, seed: 1, run: "r" });
+  const [plan] = planSessions([row], { sessions: 1, seed: 1, run: "r" });
   expect(plan?.facts.callDuration).toBe(0);
 });

@@ -12,11 +12,11 @@ import { planSessions } from "../src/simulate/plans.ts";
 import { demoFile, readRows } from "../src/simulate/rows.ts";
 import { Wire } from "../src/simulate/wire.ts";
 
-export const projectId = "8f3e2c91-4a7b-4d6e-a23c-9b1f5e8d4c20";
+const projectId = "8f3e2c91-4a7b-4d6e-a23c-9b1f5e8d4c20";
 
 /** Plans of the demo sessions. */
 export function demoPlans(seed = 1, sessions = 24): SessionPlan[] {
-  return planSessions(readRows(demoFile), { projectId, sessions, seed, run: "abc123" });
+  return planSessions(readRows(demoFile), { sessions, seed, run: "abc123" });
 }
 
 /** What one attempt left behind: a row of the log and a request at the inspector. A test takes away or adds. */

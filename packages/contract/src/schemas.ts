@@ -9,6 +9,7 @@ import * as inspector from "./inspector.ts";
 import * as overview from "./overview.ts";
 import * as projectWebhooks from "./project-webhooks.ts";
 import * as projects from "./projects.ts";
+import * as recordings from "./recordings.ts";
 import * as reports from "./reports.ts";
 import * as resends from "./resends.ts";
 import * as sessions from "./sessions.ts";
@@ -42,6 +43,8 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-sessions-page": sessions.SessionsPage,
   "api-session-detail": sessions.SessionDetail,
   "api-session-erasure": sessions.SessionErasure,
+  "api-uploaded-recording": sessions.UploadedRecording,
+  "api-recording-peaks": recordings.RecordingPeaks,
   "api-webhook-log": logs.WebhookLog,
   "api-webhook-log-detail": logs.WebhookLogDetail,
   "api-create-project-webhook": projectWebhooks.CreateProjectWebhook,

@@ -11,13 +11,30 @@ export const sessionStates = ["open", "ending", "finalized"] as const;
 export const SessionState = z.enum(sessionStates).meta({ id: "SessionState" });
 export type SessionState = z.infer<typeof SessionState>;
 
-/** What is known of a call's recording. */
+/**
+ * What is known of a call's recording. What concerns the audio itself is null when it failed, and while it is not known:
+ * of audio that was reported by its key, `sha256` and `seconds` come with the peaks.
+ */
 export const RecordingFact = z
   .object({
     success: z.boolean(),
     objectKey: z.string().nullable(),
     error: z.string().nullable(),
     reportedAt: Timestamp,
+    contentType: z
+      .string()
+      .nullable()
+      .meta({
+        description: "What the audio is by its bytes, whatever its sender called it.",
+        examples: ["audio/ogg", "audio/mpeg", "audio/wav", "audio/webm"],
+      }),
+    bytes: z.int().nonnegative().nullable(),
+    sha256: z.string().nullable().meta({ description: "SHA-256 of the audio, in hex." }),
+    seconds: z.number().nonnegative().nullable(),
+    peaks: z.enum(["pending", "made", "none"]).nullable().meta({
+      description:
+        "Whether GET .../recording/peaks has the waveform: it is still being computed, it is there, or there is none for this audio.",
+    }),
   })
   .meta({ id: "RecordingFact" });
 export type RecordingFact = z.infer<typeof RecordingFact>;
@@ -112,6 +129,18 @@ export const ReportAnswer = z
   })
   .meta({ id: "ReportAnswer" });
 export type ReportAnswer = z.infer<typeof ReportAnswer>;
+
+/** The answer to PUT `.../recording`: of a report, and what was received. */
+export const UploadedRecording = ReportAnswer.extend({
+  recording: z.object({
+    objectKey: z.string(),
+    contentType: z.string(),
+    bytes: z.int().positive(),
+    sha256: z.string().meta({ description: "SHA-256 of what was received, in hex." }),
+    seconds: z.number().nonnegative().nullable().meta({ description: "null: its bytes do not tell." }),
+  }),
+}).meta({ id: "UploadedRecording" });
+export type UploadedRecording = z.infer<typeof UploadedRecording>;
 
 /** The answer to POST `.../sessions`. */
 export const CreatedSession = Session.extend({

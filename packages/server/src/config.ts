@@ -5,6 +5,7 @@ import type { DispatchLimits } from "./dispatch/dispatcher.ts";
 import { type EgressPolicy, parseBlocks, parsePorts } from "./egress/policy.ts";
 import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
+import { type BucketSetting, parseBucket } from "./recordings/setting.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
 
 /** Everything that can be set, checked. Behaviour, section 9. */
@@ -36,6 +37,10 @@ export interface Config {
   readonly limits: DispatchLimits;
   /** SENDOFF_RATE_LIMIT, SENDOFF_WRONG_KEY_LIMIT and SENDOFF_TRUSTED_PROXIES: 20000:40000, 60 and none. */
   readonly rateLimits: RateLimits;
+  /** SENDOFF_RECORDINGS, `s3://bucket/prefix?endpoint=...`. null: `recordings` in the data folder. */
+  readonly recordings: BucketSetting | null;
+  /** SENDOFF_RECORDING_LINK_LIFE, 15m, from 1m to 7d, which is the most that S3 takes: how long a recordingUrl works. */
+  readonly recordingLinkLifeMs: number;
   /** SENDOFF_LOG: debug, info, warn, error or silent; `info`. */
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -131,6 +136,18 @@ const Settings = z.object({
     .refine(isProxyList)
     .optional()
     .meta({ expected: "addresses or ranges with commas between them, such as 10.0.0.0/8,fd00::/8" }),
+  SENDOFF_RECORDINGS: z
+    .string()
+    .transform(parseBucket)
+    .refine((bucket) => bucket !== null)
+    .optional()
+    .meta({
+      expected:
+        "a bucket such as s3://bucket/prefix?endpoint=https://storage.example.com&region=eu-1 (also pathStyle=true or false; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+    }),
+  SENDOFF_RECORDING_LINK_LIFE: duration("15m")
+    .refine((ms) => ms >= 60_000 && ms <= 7 * dayMs)
+    .meta({ expected: "a whole number and a unit, such as 15m, from 1m to 7d" }),
   SENDOFF_LOG: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -203,6 +220,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       wrongKeysPerMinute: settings.SENDOFF_WRONG_KEY_LIMIT,
       trustedProxies: settings.SENDOFF_TRUSTED_PROXIES ?? [],
     },
+    recordings: settings.SENDOFF_RECORDINGS ?? null,
+    recordingLinkLifeMs: settings.SENDOFF_RECORDING_LINK_LIFE,
     logLevel: settings.SENDOFF_LOG,
   };
 }

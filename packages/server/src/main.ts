@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { Server } from "node:http";
 import { join } from "node:path";
 import { systemClock } from "./clock.ts";
-import type { Config } from "./config.ts";
 import { dueChannel, listen } from "./database/listen.ts";
+import { createDatabaseClock } from "./database/now.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { assembleGuard } from "./egress/assemble.ts";
@@ -26,7 +26,7 @@ import { overviewRoutes } from "./http/routes/overview.ts";
 import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
 import { projectRoutes } from "./http/routes/projects.ts";
 import { reconcileRoutes } from "./http/routes/reconcile.ts";
-import { recordingRoutes } from "./http/routes/recordings.ts";
+import { type RecordingParts, recordingRoutes } from "./http/routes/recordings.ts";
 import { reportRoutes } from "./http/routes/reports.ts";
 import { sessionRoutes } from "./http/routes/sessions.ts";
 import { sessionsCsvRoutes } from "./http/routes/sessions-csv.ts";
@@ -41,7 +41,10 @@ import { type Hint, noticedHints } from "./outbox/hint.ts";
 import { keepTallies } from "./overview/keeper.ts";
 import { countReports } from "./overview/reports.ts";
 import { createRecordingLinks, type RecordingLinks } from "./recordings/links.ts";
-import { createDiskRecordings, type RecordingStore } from "./recordings/store.ts";
+import { openRecordings } from "./recordings/open.ts";
+import { keepPeaks } from "./recordings/peaks-keeper.ts";
+import type { RecordingStore } from "./recordings/store.ts";
+import { createUploads } from "./recordings/upload.ts";
 import { Refusal } from "./refusal.ts";
 import { tellReport } from "./report-told.ts";
 import { keepRetention } from "./retention/keeper.ts";
@@ -81,7 +84,16 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const ownUrl = server === null ? null : localUrl(server.http);
   const resolver = options.resolver ?? null;
   const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
-  const links = createRecordingLinks(publicUrl, ground.secretKey, systemClock, config.oldSecretKeys);
+  const store = await openRecordings(config.recordings, join(config.dataFolder, "recordings"), log);
+  started.add(async () => store.close());
+  const links = createRecordingLinks({
+    publicUrl,
+    secretKey: ground.secretKey,
+    oldSecretKeys: config.oldSecretKeys,
+    store,
+    now: createDatabaseClock(ground.pool, systemClock),
+    lifeMs: config.recordingLinkLifeMs,
+  });
   const live = openFeed({ ...ground, mint: links.mint }, options.role !== "worker");
   const { streams, listener } = live;
   const counter = countReports(ground.pool, log);
@@ -90,6 +102,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     handover: noHandover,
     wake: () => {},
   };
+  let onKept = (): void => {};
   const intake = createReportIntake({
     pool: ground.pathPool,
     log,
@@ -111,15 +124,20 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     },
   });
   if (options.role !== "api") {
-    const dispatcher = startDispatch(ground, guard, links, intake);
+    const dispatcher = startDispatch(ground, guard, links, intake, store);
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
+    const peaks = keepPeaks({ pool: ground.pool, log, store });
+    onKept = peaks.wake;
+    started.add(() => peaks.stop());
   }
   started.add(() => counter.stop());
   started.add(() => listener?.stop() ?? Promise.resolve());
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.
   started.add(() => Promise.all([intake.drain(), streams.drain(), live.tails.drain()]));
+  const uploads = createUploads({ pool: ground.pool, log, store, onKept: () => onKept() });
+  started.add(() => uploads.stop());
   started.add(async () => {
     ground.ending.draining = true;
   });
@@ -134,13 +152,15 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
           apiUrl,
           options.pid ?? process.pid,
         );
+  const { pool } = ground;
+  const recorded = { pool, intake, graces: config.graces, store, links, uploads, onKept: () => onKept() };
   const access = {
     keys: createKeyRing(ground.pathPool),
     sessions: createDashboardSessions(ground.pool),
     limits: createRequestLimits(config.rateLimits, ground.metrics),
     publicUrl: config.publicUrl,
   };
-  const routes = routesOf(ground, guard, options.role, intake, links, live, access);
+  const routes = routesOf(ground, guard, options.role, recorded, live, access);
   server?.answerWith(createApp({ pool: ground.pathPool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
@@ -191,15 +211,13 @@ async function publicUrlOf(
   return url;
 }
 
-const recordingsOf = (config: Config): RecordingStore =>
-  createDiskRecordings(join(config.dataFolder, "recordings"));
-
 /** Deadlines, deliveries and retention: what a worker does. */
 function startDispatch(
   ground: Ground,
   guard: Guard,
   links: RecordingLinks,
   intake: ReportIntake,
+  recordings: RecordingStore,
 ): Dispatcher {
   const { pathPool, log, metrics, sealer, config, started } = ground;
   const clients = createClients(guard, systemClock, (url, rule) =>
@@ -230,7 +248,7 @@ function startDispatch(
     log,
     metrics,
     retentionMs: config.retentionMs,
-    recordings: recordingsOf(config),
+    recordings,
   });
   const tallies = keepTallies(ground.pool, log);
   started.add(async () => {
@@ -245,12 +263,12 @@ function routesOf(
   ground: Ground,
   guard: Guard,
   role: Role,
-  intake: ReportIntake,
-  links: RecordingLinks,
+  recorded: RecordingParts,
   { feed, streams, tails }: OpenFeed,
   access: Omit<DashboardSessionParts, "pool" | "version">,
 ): Route[] {
-  const { pool, sealer, config } = ground;
+  const { pool, sealer } = ground;
+  const { intake, store: recordings } = recorded;
   const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
   if (role === "worker") return health;
   const routes = [
@@ -259,12 +277,12 @@ function routesOf(
     ...projectWebhookRoutes(pool, sealer, guard, ground.metrics, ground.log),
     ...sessionRoutes(pool, intake),
     ...textSessionRoutes(pool, intake),
-    ...reportRoutes(intake, ground.log),
+    ...reportRoutes(recorded, ground.log),
     ...webhookLogRoutes(pool, sealer, tails),
     ...reconcileRoutes(pool),
     ...eventRoutes(feed, streams),
-    ...eraseRoutes({ pool, log: ground.log, recordings: recordingsOf(config) }),
-    ...recordingRoutes(links, join(config.dataFolder, "recordings")),
+    ...eraseRoutes({ pool, log: ground.log, recordings }),
+    ...recordingRoutes(recorded),
     ...inspectRoutes(pool),
     ...overviewRoutes(pool, sealer),
     ...sessionsCsvRoutes(pool),

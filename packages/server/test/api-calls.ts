@@ -20,6 +20,9 @@ export interface Target {
 /** Whether the path is that of the operation, that with an odd part, or what may be that of another one. */
 type Place = "usual" | "odd" | "elsewhere";
 
+/** Ten samples of silence as a WAV file of which each byte is a character. */
+export const tinyWav = `RIFF.\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0d\0\0\0d\0\0\0\x01\0\x08\0data\x0a\0\0\0${"@".repeat(10)}`;
+
 /** One request, as it goes out. */
 export interface ApiCall {
   readonly method: string;
@@ -196,6 +199,19 @@ function bodiesOf(operation: Operation, source: Source): fc.Arbitrary<SentBody> 
   });
   const schema = operation.requestBody?.content[jsonType]?.schema as Schema | undefined;
   const none = fc.constant(sent(null, null));
+  if (Object.keys(operation.requestBody?.content ?? {}).some((type) => type.startsWith("audio/"))) {
+    const audio = fc.constantFrom(
+      sent("audio/wav", tinyWav),
+      sent("audio/ogg", `${tinyWav}@`),
+      sent("", tinyWav),
+    );
+    const other = fc.constantFrom(
+      sent("audio/wav", "hello"),
+      sent(jsonType, "{}"),
+      sent("audio/ogg", "OggS"),
+    );
+    return fc.oneof({ weight: 4, arbitrary: audio }, { weight: 2, arbitrary: other }, none);
+  }
   if (schema === undefined) {
     // A client may send a content type, or a body, where none is asked for.
     const strange = fc.constantFrom(sent(jsonType, null), sent(jsonType, "{}"), sent("text/plain", "hello"));

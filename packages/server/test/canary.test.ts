@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { placeAudio } from "../../../test/audio.ts";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
@@ -140,6 +141,7 @@ beforeAll(async () => {
   const session = `/v1/projects/${projectId}/sessions`;
   const ended = '{"channel":"text","currentNodeId":"n","messagesCount":1,"extractedVariables":{}}';
   const objectKey = `projects/${projectId}/sessions/call-1/audio.ogg`;
+  await placeAudio(dataFolder, objectKey);
   await ask("POST", `${session}/text-1/conversation-ended`, start.projectKey, ended);
   await ask(
     "POST",

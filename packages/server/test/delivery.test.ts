@@ -1,5 +1,6 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { placeAudio } from "../../../test/audio.ts";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
@@ -129,6 +130,7 @@ describe("a session's webhooks", () => {
   test("recording.ready carries a fresh link on success, and no recordingUrl on failure", async () => {
     await pointAt(await startSink());
     const objectKey = `projects/${server.projectId}/sessions/rec-1/audio.ogg`;
+    await placeAudio(server.dataFolder, objectKey);
     await report("rec-1", "recording-processed", { success: true, objectKey });
     await report("rec-2", "recording-processed", { success: false, error: "the mixer failed" });
     await sink.arrived(2);

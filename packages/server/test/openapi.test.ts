@@ -108,7 +108,9 @@ describe("/openapi.json", () => {
     }
     const bodies = operations.flatMap(({ requestBody }) => (requestBody === undefined ? [] : [requestBody]));
     expect(bodies.length).toBeGreaterThan(5);
-    for (const body of bodies) {
+    const isAudio = (body: (typeof bodies)[number]): boolean =>
+      Object.keys(body.content).every((type) => type.startsWith("audio/"));
+    for (const body of bodies.filter((one) => !isAudio(one))) {
       expect(closed([body, [...referred(body)].map((name) => document.components.schemas[name])])).toBe(true);
     }
   });

@@ -1,5 +1,8 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type ErrorCode, errorCatalogue } from "@sendoff/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { placeAudio, toneWav } from "../../../test/audio.ts";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
@@ -20,15 +23,25 @@ const conversation = { channel: "text", currentNodeId: "bye", messagesCount: 2, 
 const setWebhook = (webhook: object): Promise<ApiAnswer> =>
   server.api("PATCH", `${project()}/agent`, { postSessionWebhook: webhook });
 
-/** The link of a recording.ready of which the audio never came. */
+/** The link of a recording.ready whose audio has gone since. */
 async function linkWithoutAudio(): Promise<string> {
   const sink = await startSink();
   await setWebhook({ url: sink.url, events: ["recording.ready"] });
   const objectKey = `projects/${server.projectId}/sessions/none/audio.ogg`;
+  const file = await placeAudio(server.dataFolder, objectKey);
   await server.api("POST", `${session("none")}/recording-processed`, { success: true, objectKey });
   await sink.arrived(1);
+  await rm(file);
   await sink.close();
   return String(sink.received[0]?.json.recordingUrl).slice(server.apiUrl.length);
+}
+
+async function upload(sessionId: string, audio: Uint8Array): Promise<ApiAnswer> {
+  const headers = { authorization: `Bearer ${server.projectKey}` };
+  const url = `${server.apiUrl}${session(sessionId)}/recording`;
+  const response = await fetch(url, { method: "PUT", headers, body: audio });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
 }
 
 /** The id of an attempt at an endpoint that answered with a status; it has settled, unless there are retries. */
@@ -93,6 +106,44 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   inspector_not_found: () => server.api("GET", "/inspect/nobody"),
   recording_not_found: async () => server.api("GET", await linkWithoutAudio(), undefined, ""),
   recording_link_invalid: () => server.api("GET", `/recordings/projects/${server.projectId}/a.ogg?expires=1`),
+  recording_unreadable: () =>
+    server.api("POST", `${session("call-1")}/recording-processed`, {
+      success: true,
+      objectKey: `projects/${server.projectId}/nothing.ogg`,
+    }),
+  not_audio: () => upload("call-2", Buffer.from("<html>")),
+  async recording_store_unavailable() {
+    const folder = join(server.dataFolder, "recordings", ".unfinished");
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(join(folder, ".."), { recursive: true });
+    await writeFile(folder, "in the way");
+    const answer = await upload("call-3", toneWav(0.1));
+    await rm(folder);
+    return answer;
+  },
+  async range_not_satisfiable() {
+    await upload("call-4", toneWav(0.1));
+    const headers = { authorization: `Bearer ${server.projectKey}`, range: "bytes=9000-" };
+    const response = await fetch(`${server.apiUrl}${session("call-4")}/recording`, { headers });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
+  },
+  async peaks_pending() {
+    await upload("call-5", toneWav(0.1));
+    await server.pool.query("UPDATE recordings SET peaks = 'pending', peaks_due_at = 'infinity'");
+    return server.api("GET", `${session("call-5")}/recording/peaks`);
+  },
+  async peaks_not_found() {
+    await upload(
+      "call-6",
+      Buffer.from("1a45dfa3 9f4286810142f7810142f2810442f381084282847765626d".replace(" ", ""), "hex"),
+    );
+    await until("it was examined", async () => {
+      const { body } = await server.api("GET", session("call-6"));
+      return body.data.recording.peaks === "none";
+    });
+    return server.api("GET", `${session("call-6")}/recording/peaks`);
+  },
   method_not_allowed: () => server.api("DELETE", `${project()}/agent`),
   async channel_conflict() {
     await server.api("POST", `${session("text-1")}/conversation-ended`, conversation);
@@ -198,6 +249,8 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   overloaded: "needs commits that stand still: refusals-unavailable.test.ts",
   database_unavailable: "needs a database that does not answer: refusals-unavailable.test.ts",
   test_not_attempted: "needs a system without workers: outbox-resend.test.ts",
+  upload_broken: "its sender has gone, and no answer reaches it: uploads.test.ts",
+  upload_stalled: "takes 30 s: uploads.test.ts",
   dashboard_not_built: "needs a server without the dashboard's files: dashboard.test.ts",
   draining: "needs a server that shuts down: refusals-unavailable.test.ts",
 };

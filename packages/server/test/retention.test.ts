@@ -8,7 +8,7 @@ import { until } from "../../../test/until.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { oweAgain } from "../src/outbox/resend.ts";
-import { createDiskRecordings } from "../src/recordings/store.ts";
+import { createDiskRecordings } from "../src/recordings/disk.ts";
 import { type Removed, runRetention } from "../src/retention/round.ts";
 
 let server: TestServer;
@@ -201,12 +201,22 @@ describe("retention", () => {
     await owe(owing.eventId, owing.key);
     const disk = createDiskRecordings(join(server.dataFolder, "recordings"));
     const half = {
+      ...disk,
       remove: async (key: string): Promise<boolean> => {
         if (key === keys[1]) throw new Error("the store is away");
         return disk.remove(key);
       },
     };
+    await server.pool.query(
+      `INSERT INTO recordings (object_key, project_id, session_id, uploaded, kept, content_type, bytes)
+       SELECT recording_object_key, project_id, session_id, false, true, 'audio/ogg', 5 FROM sessions`,
+    );
+    const known = async () =>
+      (await server.pool.query("SELECT session_id AS id FROM recordings ORDER BY 1")).rows.map(
+        ({ id }) => id,
+      );
     expect(await round(half)).toMatchObject({ sessions: 1, recordings: 1 });
+    expect(await known()).toEqual(["b", "c"]);
     expect([existsSync(file(keys[0])), existsSync(file(keys[1]))]).toEqual([false, true]);
     expect(await left()).toEqual(["b", "c"]);
     expect(await round()).toMatchObject({ sessions: 1, recordings: 1 });

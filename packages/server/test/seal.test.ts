@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { placeAudio } from "../../../test/audio.ts";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
@@ -134,6 +135,7 @@ describe("a change of SENDOFF_SECRET_KEY", () => {
   test("a link to a recording that was signed with the old key works on", async () => {
     const objectKey = `projects/${server.projectId}/sessions/rec-1/audio.ogg`;
     const path = `/v1/projects/${server.projectId}/sessions/rec-1/recording-processed`;
+    await placeAudio(server.dataFolder, objectKey);
     expect((await server.api("POST", path, { success: true, objectKey })).status).toBe(200);
     await sink.arrived(1);
     const link = new URL(sink.received[0]?.json.recordingUrl);

@@ -1,8 +1,9 @@
 import { randomInt } from "node:crypto";
-import { durationMs } from "@sendoff/contract";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { type ConnectionFlags, findConnection, withConnectionFlags } from "../connection.ts";
 import { exitStatus, type Io } from "../io.ts";
+import { duration, positiveNumber, seedNumber, wholeNumber } from "../options.ts";
+import { demoCalls, recordingsOf } from "../simulate/audio.ts";
 import { newRun, planSessions } from "../simulate/plans.ts";
 import { progressOn } from "../simulate/progress.ts";
 import { demoFile, readRows } from "../simulate/rows.ts";
@@ -12,6 +13,7 @@ import { jsonLine } from "../visible.ts";
 
 interface SimulateFlags extends ConnectionFlags {
   readonly file?: string;
+  readonly recordings?: string;
   readonly sessions?: number;
   readonly rate: number;
   readonly speed: number;
@@ -43,6 +45,10 @@ export function simulateCommand(io: Io, setStatus: (status: number) => void): Co
       "how many (default: as many as the file has; more goes through it again)",
       wholeNumber,
     )
+    .option(
+      "--recordings <folder>",
+      "recordings to upload for the calls: .mp3, .ogg, .wav, .webm (default: stereo Ogg with Opus, made here)",
+    )
     .option("--rate <n>", "new sessions per second", positiveNumber, 50)
     .option("--speed <n>", "how many times faster than real time a session passes", positiveNumber, 1_000)
     .option("--seed <n>", "repeats a run with the same number (default: drawn, and shown)", seedNumber)
@@ -65,10 +71,12 @@ async function run(flags: SimulateFlags, io: Io): Promise<number> {
   const seed = flags.seed ?? randomInt(2 ** 32);
   const runId = flags.keepIds === true ? null : newRun();
   const sessions = flags.sessions ?? rows.length;
-  const plans = planSessions(rows, { projectId: connection.projectId, sessions, seed, run: runId });
+  const plans = planSessions(rows, { sessions, seed, run: runId });
+  const audio = flags.recordings === undefined ? demoCalls() : recordingsOf(flags.recordings);
   const summary = await simulate({
     connection,
     plans,
+    audio,
     run: runId,
     seed,
     rate: flags.rate,
@@ -80,30 +88,4 @@ async function run(flags: SimulateFlags, io: Io): Promise<number> {
   });
   io.stdout.write(flags.json === true ? `${jsonLine(summary)}\n` : summaryText(summary));
   return summary.ok ? exitStatus.fine : exitStatus.wrong;
-}
-
-function wholeNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number > 0 && Number.isSafeInteger(number)) return number;
-  throw new InvalidArgumentError("Expected a whole number from 1.");
-}
-
-function positiveNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+(\.\d+)?$/.test(value) && number > 0) return number;
-  throw new InvalidArgumentError("Expected a number above 0.");
-}
-
-function seedNumber(value: string): number {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number < 2 ** 32) return number;
-  throw new InvalidArgumentError("Expected a whole number from 0 to 4294967295.");
-}
-
-function duration(value: string): number {
-  try {
-    return durationMs(value);
-  } catch {
-    throw new InvalidArgumentError("Expected a whole number and ms, s, m or h, such as 60s.");
-  }
 }

@@ -15,11 +15,19 @@ import { carriedNoTraffic, drawCallStatus } from "./call-statuses.ts";
 import type { Draw } from "./random.ts";
 import type { SessionRow } from "./rows.ts";
 
-/** One report of a plan, as the body of its own path. */
+/** One report of a plan, as the body of its own path; of a call's audio, how long it is. */
 export type PlannedReport =
   | { readonly kind: "report"; readonly type: "conversation-ended"; readonly body: ConversationEnded }
   | { readonly kind: "report"; readonly type: "call-ended"; readonly body: CallEnded }
-  | { readonly kind: "report"; readonly type: "recording-processed"; readonly body: RecordingProcessed };
+  | { readonly kind: "report"; readonly type: "recording-processed"; readonly body: RecordingProcessed }
+  | PlannedUpload;
+
+/** Audio that is uploaded, which is the report that the recording succeeded. */
+export interface PlannedUpload {
+  readonly kind: "report";
+  readonly type: "recording-processed";
+  readonly seconds: number;
+}
 
 /** One request of a plan. */
 export type PlannedRequest =
@@ -63,7 +71,6 @@ export interface SessionPlan {
 /** What a plan depends on besides its row. */
 export interface PlanContext {
   readonly sessionId: string;
-  readonly projectId: string;
   readonly draw: Draw;
   /** Durations of the other calls, in seconds: one is taken for a call whose own is not known. */
   readonly durations: readonly number[];
@@ -249,22 +256,30 @@ function endSteps(
 /** The recording is processed at any time: during the call, between its two ends, or after both. */
 function recordingSteps(facts: SessionFacts, context: PlanContext, endMs: number, gapMs: number): Step[] {
   if (facts.recordingSuccess === null) return [];
-  const { draw, projectId, sessionId } = context;
-  const body: RecordingProcessed = facts.recordingSuccess
-    ? { success: true, objectKey: `projects/${projectId}/sessions/${sessionId}/audio.ogg` }
-    : { success: false, error: "the audio could not be decoded" };
+  const { draw } = context;
+  const recording: PlannedReport = facts.recordingSuccess
+    ? { kind: "report", type: "recording-processed", seconds: facts.callDuration ?? 0 }
+    : {
+        kind: "report",
+        type: "recording-processed",
+        body: { success: false, error: "the audio could not be decoded" },
+      };
   const lot = draw.next();
   const before = shares.recordingBeforeEnds;
   const between = before + shares.recordingBetweenEnds;
   const afterMs = endMs + gapMs + draw.between(1_000, 30_000);
   const atMs = lot < before ? endMs / 2 : lot < between ? endMs + gapMs / 2 : afterMs;
-  return [{ atMs, requests: [{ kind: "report", type: "recording-processed", body }] }];
+  return [{ atMs, requests: [recording] }];
 }
 
-/** The step, with some of its reports twice: in the same step, or in one of their own that comes later. */
+/**
+ * The step, with some of its reports twice: in the same step, or in one of their own that comes later. An upload only
+ * later: of two at the same instant one is refused.
+ */
 function withRepeats(step: Step, draw: Draw): Step[] {
   const repeated = step.requests.filter(() => draw.chance(shares.repeated));
   if (repeated.length === 0) return [step];
-  if (draw.chance(0.5)) return [{ ...step, requests: [...step.requests, ...repeated] }];
+  const atOnce = draw.chance(0.5) && !repeated.some((request) => "seconds" in request);
+  if (atOnce) return [{ ...step, requests: [...step.requests, ...repeated] }];
   return [step, { atMs: step.atMs + draw.between(1_000, 20_000), requests: repeated }];
 }

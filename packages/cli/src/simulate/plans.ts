@@ -7,7 +7,6 @@ import type { SessionRow } from "./rows.ts";
 
 /** What a run's plans depend on. */
 export interface PlansOptions {
-  readonly projectId: string;
   /** How many sessions; more than there are rows goes through the rows again. */
   readonly sessions: number;
   readonly seed: number;
@@ -25,7 +24,6 @@ export function planSessions(rows: readonly SessionRow[], options: PlansOptions)
     if (row === undefined) throw new RangeError("there are no rows to plan sessions from");
     return planSession(row, {
       sessionId: idOf(row, Math.floor(index / rows.length) + 1, options.run),
-      projectId: options.projectId,
       draw: Draw.nth(options.seed, index),
       durations,
     });

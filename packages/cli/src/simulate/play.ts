@@ -2,14 +2,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ReportAnswer } from "@sendoff/contract";
 import { type Answer, type Api, errorSentence } from "../api.ts";
 import { patiently } from "../patience.ts";
+import type { CallAudio } from "./audio.ts";
 import { BulkReports } from "./bulk.ts";
 import type { Journal } from "./journal.ts";
-import type { PlannedReport, PlannedRequest, SessionPlan } from "./plan.ts";
+import type { PlannedReport, PlannedRequest, PlannedUpload, SessionPlan } from "./plan.ts";
 
 /** How fast sessions are played, and against what. */
 export interface PlayOptions {
   readonly api: Api;
   readonly projectId: string;
+  /** What is uploaded for calls whose recording succeeded. */
+  readonly audio: CallAudio;
   /** New sessions per second. */
   readonly rate: number;
   /** How many times faster than real time a session's own duration passes. */
@@ -94,8 +97,8 @@ class Player {
       this.#journal.refusedOne(plan, request, `${answer.status} with a body that is no answer to a report`);
   }
 
-  #send(plan: SessionPlan, request: PlannedRequest): Promise<Answer> {
-    const { api, projectId } = this.#options;
+  async #send(plan: SessionPlan, request: PlannedRequest): Promise<Answer> {
+    const { api, projectId, audio } = this.#options;
     const sessions = `/v1/projects/${projectId}/sessions`;
     switch (request.kind) {
       case "create":
@@ -103,6 +106,10 @@ class Player {
       case "progress":
         return api.request("PATCH", `${sessions}/${plan.sessionId}`, request.body);
       case "report":
+        if ("seconds" in request) {
+          const bytes = await audio.of(plan.sessionId, request.seconds);
+          return api.upload(`${sessions}/${plan.sessionId}/recording`, bytes);
+        }
         return plan.bulk
           ? this.#bulk.send(bulkItem(plan, request))
           : api.request("POST", `${sessions}/${plan.sessionId}/${request.type}`, request.body);
@@ -110,7 +117,7 @@ class Player {
   }
 }
 
-const bulkItem = (plan: SessionPlan, request: PlannedReport): object => ({
+const bulkItem = (plan: SessionPlan, request: Exclude<PlannedReport, PlannedUpload>): object => ({
   type: request.type,
   sessionId: plan.sessionId,
   ...request.body,

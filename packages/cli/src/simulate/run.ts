@@ -3,6 +3,7 @@ import { Api, dataOf, NoAnswer } from "../api.ts";
 import type { Connection } from "../connection.ts";
 import { InspectorReader } from "../inspector.ts";
 import { CommandFailure } from "../io.ts";
+import type { CallAudio } from "./audio.ts";
 import { check } from "./check.ts";
 import { WireFollower } from "./follow.ts";
 import { eventsCertain, Journal, knownBefore } from "./journal.ts";
@@ -18,6 +19,7 @@ import { Wire } from "./wire.ts";
 export interface SimulationOptions {
   readonly connection: Connection;
   readonly plans: readonly SessionPlan[];
+  readonly audio: CallAudio;
   readonly run: string | null;
   readonly seed: number;
   readonly rate: number;

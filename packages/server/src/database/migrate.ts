@@ -15,6 +15,7 @@ import { up as erasure } from "./migrations/0012-erasure.ts";
 import { up as projectWebhooks } from "./migrations/0013-project-webhooks.ts";
 import { up as secretKeyRotation } from "./migrations/0014-secret-key-rotation.ts";
 import { up as idsBeforeRows } from "./migrations/0015-ids-before-rows.ts";
+import { up as recordings } from "./migrations/0016-recordings.ts";
 import { up as dashboardSignIn } from "./migrations/0018-dashboard-sign-in.ts";
 import { up as tallies } from "./migrations/0019-tallies.ts";
 import { up as lists } from "./migrations/0020-lists.ts";
@@ -37,6 +38,7 @@ export const migrations: Record<string, Migration> = {
   "0013-project-webhooks": { up: projectWebhooks },
   "0014-secret-key-rotation": { up: secretKeyRotation },
   "0015-ids-before-rows": { up: idsBeforeRows },
+  "0016-recordings": { up: recordings },
   "0018-dashboard-sign-in": { up: dashboardSignIn },
   "0019-tallies": { up: tallies },
   "0020-lists": { up: lists },

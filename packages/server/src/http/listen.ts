@@ -2,12 +2,13 @@ import { createServer, type RequestListener, type Server, type ServerOptions } f
 import type { Duplex } from "node:stream";
 import { serve } from "@hono/node-server";
 import type { ErrorBody } from "@sendoff/contract";
+import { sparingLongRequests } from "./long-requests.ts";
 
 /** What a client may take of this process. Hostile cases, parameters. */
 export interface ConnectionLimits {
   /** How long all headers of a request may take, and an opened connection without a byte. Default 10 s. */
   readonly headersTimeoutMs: number;
-  /** How long a whole request may take to come in. Default 15 s. */
+  /** How long a whole request may take to come in, an upload of audio aside. Default 15 s. */
   readonly requestTimeoutMs: number;
   /** How often both are looked at. Node's own 30 s would let a slow client have three times its time. Default 1 s. */
   readonly checkMs: number;
@@ -48,6 +49,7 @@ export function listenHttp(
     ) as Server;
     server.maxConnections = limits.connectionsMax;
     server.once("error", reject);
+    sparingLongRequests(server);
     // Without a listener of its own a CONNECT would be cut without an answer.
     server.on("connect", (_request, socket) => refuseTunnel(socket));
   });

@@ -65,6 +65,8 @@ export interface Route {
   readonly body?: z.ZodType;
   /** A request without a body is taken for one with `{}`. */
   readonly bodyOptional?: true;
+  /** Media types of a body that is not JSON: the route reads it itself. For the description. */
+  readonly bodyMediaTypes?: readonly string[];
   readonly query?: z.ZodType;
   readonly answers?: readonly DescribedAnswer[];
   /** Refusals of its own, beside those that concern keys, projects, bodies and the server. */
@@ -84,6 +86,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly summary: string;
   readonly body?: Body;
   readonly bodyOptional?: true;
+  readonly bodyMediaTypes?: readonly string[];
   readonly query?: Query;
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];

@@ -41,12 +41,15 @@ const holdSql = "SELECT FROM events WHERE session_key = ANY ($1) ORDER BY event_
 // What a report or a resend has changed since it was found removable is looked at once more, under the row's lock.
 const removeSql = `
   WITH aged AS (
-    SELECT session_key FROM sessions
+    SELECT session_key, project_id, session_id FROM sessions
     WHERE session_key = ANY ($1) AND coalesce(erased_at, finalized_at) < $2
       AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.session_key = sessions.session_key)
     ORDER BY session_key FOR UPDATE SKIP LOCKED
   ), gone_events AS (
     DELETE FROM events USING aged WHERE events.session_key = aged.session_key RETURNING 1
+  ), gone_recordings AS (
+    DELETE FROM recordings USING aged
+    WHERE recordings.project_id = aged.project_id AND recordings.session_id = aged.session_id
   ), gone AS (
     DELETE FROM sessions USING aged WHERE sessions.session_key = aged.session_key RETURNING 1
   )

@@ -2,7 +2,7 @@ import type { SessionsQuery } from "@sendoff/contract";
 import type pg from "pg";
 import { decodeCursor, encodeCursor } from "../database/cursor.ts";
 import { sessionFacetSql, sessionFacets } from "../database/facets.ts";
-import { type SessionAnswer, viewSession } from "./read.ts";
+import { audioOf, audioSql, type SessionAnswer, viewSession } from "./read.ts";
 import { sessionColumns, sessionOf } from "./store.ts";
 
 /** Filters of a list of sessions. */
@@ -24,7 +24,7 @@ export interface SessionsPage {
 type Row = Record<string, unknown> & { readonly session_key: number; readonly place: number };
 
 const columns = sessionColumns.map(({ name }) => name).join(", ");
-const listed = `session_key, (extract(epoch FROM created_at) * 1000000)::bigint AS place, ${columns}`;
+const listed = `session_key, (extract(epoch FROM created_at) * 1000000)::bigint AS place, ${columns}, ${audioSql}`;
 
 /** How long one request searches for a text, in milliseconds, and after how many sessions it looks at the clock. */
 const searchMs = 150;
@@ -92,7 +92,7 @@ async function rowsOf(
 }
 
 const placeOf = (row: Row): Place => [row.place, row.session_key];
-const view = (row: Row): SessionAnswer => viewSession(sessionOf(row));
+const view = (row: Row): SessionAnswer => viewSession(sessionOf(row), audioOf(row));
 
 async function cursorPage(
   pool: pg.Pool,

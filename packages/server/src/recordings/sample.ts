@@ -1,4 +1,4 @@
-import { isKeyOfProject } from "./links.ts";
+import { isKeyOfProject } from "./keys.ts";
 
 const sampleName = "sendoff-test/audio.wav";
 const samplesPerSecond = 8_000;

@@ -12,7 +12,7 @@ import { removeRecordings } from "./recordings.ts";
 export interface ErasureParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
-  readonly recordings: RecordingStore;
+  readonly recordings: Pick<RecordingStore, "remove">;
 }
 
 /** A deadlock is undone by PostgreSQL on one of its sides; trying again is all that it takes. */

@@ -5,13 +5,13 @@ import type { Logger } from "../log.ts";
 import { dropLogsBefore } from "../logbook/aged.ts";
 import type { Metrics } from "../metrics.ts";
 import type { RecordingStore } from "../recordings/store.ts";
-import { removeRecordings } from "./recordings.ts";
+import { removeRecordings, removeUnkept } from "./recordings.ts";
 
 export interface RetentionParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly metrics: Metrics;
-  readonly recordings: RecordingStore;
+  readonly recordings: Pick<RecordingStore, "remove" | "discard" | "tidy">;
   /** What is older goes. */
   readonly retentionMs: number;
 }
@@ -67,11 +67,17 @@ async function removeBefore(parts: RetentionParts, before: Date, signal: AbortSi
   const { dropped, busy } = await dropLogsBefore(pool, before);
   removed.partitions = dropped.length;
   if (busy.length > 0) log.warn({ event: "retention.partitions_busy", partitions: busy });
-  // Left over from an erasure whose process died.
-  removed.recordings += await removeRecordings(parts, null).catch((error: Error) => {
-    log.error({ event: "retention.recording_failed", reason: error.message });
-    return 0;
-  });
+  // Left over from an erasure or an upload whose process died.
+  for (const left of [
+    () => removeRecordings(parts, null),
+    () => removeUnkept(parts),
+    () => parts.recordings.tidy(),
+  ]) {
+    removed.recordings += await left().catch((error: Error) => {
+      log.error({ event: "retention.recording_failed", reason: error.message });
+      return 0;
+    });
+  }
   await removeAgedSessions(parts, before, signal, removed);
   for (let last = batchMax; last === batchMax && !signal.aborted; ) {
     last = await removeRequestsBefore(pool, before, batchMax);

@@ -122,6 +122,7 @@ function operationOf(route: Route, schemas: SchemaCollection): Operation {
     security: securityOf(route),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: bodyOf(route, schemas.refer(body)) }),
+    ...(route.bodyMediaTypes === undefined ? {} : { requestBody: rawBodyOf(route.bodyMediaTypes) }),
     responses: { ...answersOf(route, schemas), ...refusalResponses(route, schemas) },
   };
 }
@@ -137,6 +138,12 @@ function bodyOf({ bodyDescribed, bodyOptional }: Route, schema: JsonSchema): Req
     content: { "application/json": { schema } },
   };
 }
+
+const rawBodyOf = (mediaTypes: readonly string[]): RequestBody => ({
+  description: "The bytes themselves. What they are is told by them; the content-type is not believed.",
+  required: true,
+  content: Object.fromEntries(mediaTypes.map((mediaType) => [mediaType, {}])),
+});
 
 function securityOf({ access }: Route): Operation["security"] {
   if (access === "open") return [];

@@ -18,7 +18,7 @@ export function eraseRoutes(parts: ErasureParts): Route[] {
           data: SessionErasure,
         },
       ],
-      errors: ["session_not_found"],
+      errors: ["session_not_found", "recording_store_unavailable"],
       async handle({ path: { projectId = "", sessionId = "" } }) {
         const erased = await erase(parts, projectId, sessionId);
         if (erased === null) {

@@ -14,14 +14,14 @@ import {
 } from "@sendoff/contract";
 import { z } from "zod";
 import { elementsOf, membersOf } from "../../json-text.ts";
-import type { ReportIntake } from "../../lifecycle/apply.ts";
 import type { Applied } from "../../lifecycle/batch.ts";
 import { type Report, stateOf } from "../../lifecycle/session.ts";
 import { variablesBytesMax } from "../../lifecycle/transition.ts";
 import type { Logger } from "../../log.ts";
-import { isKeyOfProject } from "../../recordings/links.ts";
+import { isKeyOfProject } from "../../recordings/keys.ts";
 import { Refusal } from "../../refusal.ts";
 import { asRefusal } from "../failure.ts";
+import { type RecordedParts, recordedAt, takeRecorded } from "../recorded.ts";
 import { type Route, route } from "../route.ts";
 import { validate } from "../validate.ts";
 
@@ -82,7 +82,7 @@ function recordingReport(body: RecordingProcessed, projectId: string): Report {
       { details: [{ path: "objectKey", message: `expected a key under projects/${projectId}/` }] },
     );
   }
-  return { type: "recording-processed", success: true, objectKey: body.objectKey, error: null };
+  return recordedAt(body.objectKey);
 }
 
 /** The report of an item of POST /reports. */
@@ -119,11 +119,23 @@ export const reportErrors = [
 
 const answers = [{ status: 200, when: "It is committed, or was already.", data: ReportAnswer }] as const;
 
-export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
+/** Takes a report. Of audio that is said to be in the store it is looked whether it can be read. */
+function takeReport(
+  parts: RecordedParts,
+  projectId: string,
+  sessionId: string,
+  report: Report,
+): Promise<Applied> {
+  return report.type === "recording-processed" && report.objectKey !== null
+    ? takeRecorded(parts, projectId, sessionId, report.objectKey)
+    : parts.intake.apply(projectId, sessionId, report);
+}
+
+export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
   const ofSession = "/v1/projects/{projectId}/sessions/{sessionId}";
   const take = async (projectId = "", sessionId = "", report: Report) => ({
     status: 200 as const,
-    data: reportAnswer(await intake.apply(projectId, sessionId, report)),
+    data: reportAnswer(await takeReport(parts, projectId, sessionId, report)),
   });
   const takeItem = async (projectId: string, value: unknown, text: string): Promise<ItemAnswer> => {
     try {
@@ -142,7 +154,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: ConversationEndedBody,
       answers,
       errors: [...reportErrors, "variables_too_large"],
-      admit: () => intake.admit(),
+      admit: () => parts.intake.admit(),
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, conversationReport(body.value, body.text)),
     }),
@@ -154,7 +166,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: CallEndedBody,
       answers,
       errors: reportErrors,
-      admit: () => intake.admit(),
+      admit: () => parts.intake.admit(),
       handle: ({ path, body }) => take(path.projectId, path.sessionId, callReport(body.value)),
     }),
     route({
@@ -164,8 +176,8 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       summary: "The recording was processed, either way: emits recording.ready. Calls only.",
       body: RecordingProcessedBody,
       answers,
-      errors: reportErrors,
-      admit: () => intake.admit(),
+      errors: [...reportErrors, "recording_unreadable", "recording_store_unavailable"],
+      admit: () => parts.intake.admit(),
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, recordingReport(body.value, path.projectId ?? "")),
     }),
@@ -178,7 +190,7 @@ export function reportRoutes(intake: ReportIntake, log: Logger): Route[] {
       body: z.array(z.unknown()).min(1).max(reportsMax),
       bodyDescribed: Reports,
       answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
-      admit: () => intake.admit(),
+      admit: () => parts.intake.admit(),
       async handle({ path: { projectId = "" }, body }) {
         const texts = elementsOf(body.text);
         const items = body.value.map((value, index) => takeItem(projectId, value, texts[index] ?? "{}"));

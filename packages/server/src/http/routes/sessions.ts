@@ -36,13 +36,16 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       errors: [...reportErrors, "variables_too_large"],
       admit: () => intake.admit(),
       async handle({ path: { projectId = "" }, body: { value, text } }) {
-        const applied = await intake.apply(projectId, value.sessionId ?? randomUUID(), {
+        const sessionId = value.sessionId ?? randomUUID();
+        const applied = await intake.apply(projectId, sessionId, {
           type: "created",
           channel: value.channel,
           variables: value.variables === undefined ? null : variablesText(text, "variables"),
           startNodeId: value.startNodeId ?? null,
         });
-        const data = { ...viewSession(applied.session), duplicate: applied.duplicate };
+        const recorded = applied.session.recordingReportedAt !== null;
+        const audio = recorded ? ((await readSession(pool, projectId, sessionId))?.audio ?? null) : null;
+        const data = { ...viewSession(applied.session, audio), duplicate: applied.duplicate };
         return { status: applied.duplicate ? 200 : 201, data };
       },
     }),
@@ -95,7 +98,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
         }
         const attempts = await logsOfSession(pool, found.key);
         const timeline = await readTimeline(pool, found.session, found.key, attempts);
-        return { status: 200, data: { ...viewSession(found.session), timeline } };
+        return { status: 200, data: { ...viewSession(found.session, found.audio), timeline } };
       },
     }),
   ];
