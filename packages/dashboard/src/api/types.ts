@@ -19,6 +19,7 @@ export type {
   ProjectInspectedRequest,
   ProjectWebhook,
   ProjectWebhooks,
+  RecordingPeaks,
   Resend,
   RotatedSecret,
   Session,
@@ -38,16 +39,4 @@ export type TimelineEvent = Timeline["events"][number];
 export type TimelineDelivery = Timeline["deliveries"][number];
 export type TimelineMissing = Timeline["missing"][number];
 
-/** What is known of a call's audio. Servers without a store of audio leave out all but the fact itself. */
-export type RecordedAudio = NonNullable<SessionDetail["recording"]> & {
-  readonly contentType?: string | null;
-  readonly bytes?: number | null;
-  readonly seconds?: number | null;
-  readonly peaks?: "pending" | "made" | "none" | null;
-};
-
-/** A call's waveform: for each channel the largest amplitudes, 0 to 1. */
-export interface RecordingPeaks {
-  readonly seconds: number;
-  readonly channels: readonly (readonly number[])[];
-}
+export type RecordedAudio = NonNullable<SessionDetail["recording"]>;

@@ -82,7 +82,10 @@ export function Table<Row>(props: TableProps<Row>): ReactNode {
                 }}
               >
                 {columns.map(({ name, className = "", cell }) => (
-                  <td key={name} className={`overflow-hidden px-2 first:pl-4 last:pr-4 ${className}`}>
+                  <td
+                    key={name}
+                    className={`overflow-hidden px-2 first:pl-4 last:pr-4 max-sm:first:pr-4 ${className}`}
+                  >
                     {cell(row)}
                   </td>
                 ))}
