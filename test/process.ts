@@ -31,12 +31,20 @@ export async function runSendoff(
   return { code, output: Buffer.concat(chunks).toString() };
 }
 
-/** Starts it and waits until it says that it runs. A worker alone writes no start.json; it shows the API's. */
+/** What `npm start` runs: it installs and builds what is missing, and starts. */
+export const npmStart = [resolve(import.meta.dirname, "../scripts/start.mjs")];
+
+/**
+ * Starts it and waits until it says that it runs. A worker alone writes no start.json; it shows the API's.
+ *
+ * @param script what Node.js runs, with its arguments; the command with the role when it is missing.
+ */
 export async function startProcess(
   env: Record<string, string>,
   role: "start" | "api" | "worker" = "start",
+  script: readonly string[] = [command, role],
 ): Promise<SendoffProcess> {
-  const child = spawn(process.execPath, [command, role], { env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, script, { env: { ...process.env, ...env } });
   let text = "";
   child.stdout?.on("data", (chunk: Buffer) => {
     text += chunk;

@@ -7,15 +7,29 @@ import type { Resolver } from "../packages/server/src/egress/resolver.ts";
 import { startSendoff } from "../packages/server/src/main.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 
-/** A server in this process, on a database and a free port of its own. */
-export interface TestServer extends StartFile {
+/** A server that runs, with a way to ask it. */
+export interface ServerAtHand extends StartFile {
   /** Holds start.json. */
   readonly dataFolder: string;
+  /** Sends a request with the project's key, or another. A string goes out as it is, anything else as JSON. */
+  api(method: string, path: string, body?: unknown, key?: string): Promise<ApiAnswer>;
+}
+
+/** What start.json says of a server, with a way to ask it. */
+export function atHand(start: StartFile, dataFolder: string): ServerAtHand {
+  const { apiUrl, projectKey } = start;
+  return {
+    ...start,
+    dataFolder,
+    api: (method, path, body, key = projectKey) => request(apiUrl + path, method, body, key),
+  };
+}
+
+/** A server in this process, on a database and a free port of its own. */
+export interface TestServer extends ServerAtHand {
   readonly database: TestDatabase;
   /** On the server's database, for looking behind the API. */
   readonly pool: pg.Pool;
-  /** Sends a request with the project's key, or another. A string goes out as it is, anything else as JSON. */
-  api(method: string, path: string, body?: unknown, key?: string): Promise<ApiAnswer>;
   stop(): Promise<void>;
 }
 
@@ -63,13 +77,10 @@ export async function startTestServer(
   });
   const { start } = running;
   if (start === null) throw new Error("a server with an API writes start.json");
-  const { apiUrl, projectKey } = start;
   return {
-    ...start,
-    dataFolder,
+    ...atHand(start, dataFolder),
     database,
     pool: database.pool,
-    api: (method, path, body, key = projectKey) => request(apiUrl + path, method, body, key),
     async stop() {
       await running.stop();
       if (beside === null) await database.drop();

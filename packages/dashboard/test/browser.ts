@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { debianPackages } from "../../../scripts/debian.mjs";
-import type { TestServer } from "../../../test/server.ts";
+import type { ServerAtHand } from "../../../test/server.ts";
 
 /** Where screenshots are kept, for a person to look at after the tests. */
 const artifacts = resolve(import.meta.dirname, "../../../artifacts/dashboard");
@@ -57,7 +57,7 @@ interface VisitorOptions {
 /** Somebody with a browser window. */
 export async function openVisitor(
   browser: Browser,
-  server: TestServer,
+  server: ServerAtHand,
   { width = "laptop", scheme = "light", signedIn = true }: VisitorOptions = {},
 ): Promise<Visitor> {
   const context = await browser.newContext({

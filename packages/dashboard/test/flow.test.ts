@@ -1,18 +1,22 @@
-// What a new user does, in a real browser: from the sign-in link to a resent delivery.
+// What a new user does, in a real browser: from what npm start prints to a resent delivery.
+import { rm } from "node:fs/promises";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runSendoff } from "../../../test/process.ts";
-import { startTestServer, type TestServer } from "../../../test/server.ts";
+import { newFolder, npmStart, runSendoff, type SendoffProcess, startProcess } from "../../../test/process.ts";
+import { atHand, type ServerAtHand } from "../../../test/server.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { launchChromium, openVisitor, type Visitor } from "./browser.ts";
 import { playCall } from "./sample.ts";
 
 let browser: Browser;
-let server: TestServer;
+let started: SendoffProcess;
+let server: ServerAtHand;
 let sink: Sink;
 let visitor: Visitor;
 beforeAll(async () => {
-  server = await startTestServer();
+  const dataFolder = await newFolder();
+  started = await startProcess({ SENDOFF_DATA: dataFolder, PORT: "0" }, "start", npmStart);
+  server = atHand(started.start, dataFolder);
   browser = await launchChromium();
   sink = await startSink((response) => response.end('{"stored":true}'));
   visitor = await openVisitor(browser, server, { signedIn: false });
@@ -20,7 +24,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await sink?.close();
-  await server?.stop();
+  await started?.end("SIGINT");
+  await rm(server.dataFolder, { recursive: true, force: true });
 });
 
 /** The steps build on each other: each begins where the one before ended. */

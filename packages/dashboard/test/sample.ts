@@ -1,8 +1,8 @@
-import type { TestServer } from "../../../test/server.ts";
+import type { ServerAtHand } from "../../../test/server.ts";
 import { until } from "../../../test/until.ts";
 
 /** The path of a session's reports. */
-const sessionPath = (server: TestServer, sessionId: string, rest: string): string =>
+const sessionPath = (server: ServerAtHand, sessionId: string, rest: string): string =>
   `/v1/projects/${server.projectId}/sessions/${sessionId}${rest}`;
 
 interface CallOptions {
@@ -14,7 +14,7 @@ interface CallOptions {
 
 /** Plays a call that has ended, and answers when it is finalized. */
 export async function playCall(
-  server: TestServer,
+  server: ServerAtHand,
   sessionId: string,
   {
     variables = { name: "Nancy" },
@@ -45,7 +45,7 @@ export async function playCall(
 }
 
 /** Points the agent's webhook to a URL, for all its events. */
-export async function setWebhook(server: TestServer, url: string, more: object = {}): Promise<void> {
+export async function setWebhook(server: ServerAtHand, url: string, more: object = {}): Promise<void> {
   const { status, text } = await server.api("PATCH", `/v1/projects/${server.projectId}/agent`, {
     postSessionWebhook: {
       url,
@@ -57,7 +57,11 @@ export async function setWebhook(server: TestServer, url: string, more: object =
 }
 
 /** Waits until that many attempts of a filter are in the log; answers the latest. */
-export async function attempts(server: TestServer, filter: string, count: number): Promise<{ id: string }[]> {
+export async function attempts(
+  server: ServerAtHand,
+  filter: string,
+  count: number,
+): Promise<{ id: string }[]> {
   let found: { id: string }[] = [];
   await until(`${count} attempts of ${filter}`, async () => {
     const { body } = await server.api(
