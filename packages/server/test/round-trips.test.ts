@@ -5,9 +5,9 @@ import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
 
 // How often the path of a delivery goes to PostgreSQL and back, counted at the client: the names of the statements, without
-// those that are asked on a timer whether or not there is anything to do.
+// those that are asked on a timer, whether or not there is anything to do or for many at once.
 
-const onTimers = /^(delivery-find-|session-deadlines|delivery-takeover|dispatchers-count)/;
+const onTimers = /^(delivery-find-|session-deadlines|delivery-takeover|dispatchers-count|lane-bring-up)/;
 
 let server: TestServer;
 let sink: Sink;

@@ -12,6 +12,8 @@ export interface Claimer {
   fresh(hints: readonly Hint[]): void;
   /** Whether first attempts wait there that are due, as far as this process knows. */
   isBacklogged(endpointId: string): boolean;
+  /** Deliveries of these lanes have settled: soon they are looked at once more (lane.ts). */
+  settled(lanes: readonly Lane[]): void;
   /** Endpoints have room again for what waits there, and lanes may go on. */
   freed(hints: readonly Hint[], kind: ClaimKind): void;
   /** There may be room in this process again. */
@@ -37,6 +39,8 @@ export interface ClaimerParts {
 const freshMax = 200;
 /** The same of endpoints that may have a backlog: what is fresh waits for one such claim at most. */
 const othersMax = 100;
+/** When lanes are looked at whose deliveries have settled, in milliseconds: many together, for almost none has anything. */
+const settledLookMs = 100;
 /** How often all endpoints are looked at, in milliseconds. Polling is the truth, hints are hints. */
 const pollMs = 250;
 /** Looking takes a fifth of the time at most, and happens once a second at least. */
@@ -67,6 +71,8 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const lanes: Lane[] = [];
   /** Where deliveries of a kind wait that are due, as far as this process knows. */
   const backlogged = { first: new Set<string>(), again: new Set<string>() };
+  const settledLanes: Lane[] = [];
+  let settledTimer: NodeJS.Timeout | undefined;
   let claiming: Promise<void> | null = null;
   let wakeAgain = false;
   let looking: Promise<void> | null = null;
@@ -77,6 +83,13 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       event: "delivery.claim_failed",
       reason: error instanceof Error ? error.message : String(error),
     });
+
+  const noteDue = (endpoints: readonly string[]): void => {
+    for (const endpoint of endpoints) {
+      fresh.endpoints.add(endpoint);
+      backlogged.first.add(endpoint);
+    }
+  };
 
   const wake = (): void => {
     if (stopped) return;
@@ -97,7 +110,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   const claimAll = async (): Promise<void> => {
     while (!stopped) {
-      if (lanes.length > 0) await bringUp(pool, lanes.splice(0));
+      if (lanes.length > 0) noteDue(await bringUp(pool, lanes.splice(0)));
       const next = nextQueue();
       if (next === undefined) return;
       await claimFrom(next);
@@ -165,11 +178,17 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     isBacklogged: (endpointId) => backlogged.first.has(endpointId),
     fresh(hints) {
       lanes.push(...lanesOf(hints));
-      for (const { endpointId } of hints) {
-        fresh.endpoints.add(endpointId);
-        backlogged.first.add(endpointId);
-      }
+      noteDue(hints.map(({ endpointId }) => endpointId));
       wake();
+    },
+    settled(those) {
+      settledLanes.push(...those);
+      if (stopped || settledLanes.length === 0) return;
+      settledTimer ??= setTimeout(() => {
+        settledTimer = undefined;
+        lanes.push(...settledLanes.splice(0));
+        wake();
+      }, settledLookMs);
     },
     freed(hints, kind) {
       lanes.push(...lanesOf(hints));
@@ -180,6 +199,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     },
     async stop() {
       stopped = true;
+      clearTimeout(settledTimer);
       await Promise.all([claiming, looking]);
       clearTimeout(timer);
     },

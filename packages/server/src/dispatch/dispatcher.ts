@@ -68,21 +68,14 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const total = (): number => inFlight.first + inFlight.again;
   const free = (): number => limits.inFlightMax - total() - reserved;
   const kindMax = { first: limits.inFlightMax, again: Math.ceil(limits.inFlightMax * retryShare) };
-  /** Lanes that somebody hinted at while outcomes were being stored. */
-  let hintedMeanwhile: Hint[] = [];
   const settler = createSettler(parts, (settled, goingOn) => {
     const retried = settled.filter(({ claim }) => claim.retries !== null);
     claimer.freed(settled.map(endpointOf), "first");
     claimer.freed(retried.map(endpointOf), "again");
-    claimer.fresh([...goingOn.map((endpointId) => ({ endpointId, sessionKey: null })), ...hintedMeanwhile]);
-    hintedMeanwhile = [];
+    claimer.fresh(goingOn.map((endpointId) => ({ endpointId, sessionKey: null })));
+    claimer.settled(settled.filter(mayGoOn).map(({ claim }) => claim));
     endWhenIdle();
   });
-  const wake = (hints: readonly Hint[]): void => {
-    // The commit that hints and the one that settles may have missed each other (lane.ts): it is looked at once more.
-    if (settler.settling()) hintedMeanwhile.push(...hints.filter(({ sessionKey }) => sessionKey !== null));
-    claimer.fresh(hints);
-  };
   const claimer = createClaimer({
     pool,
     log,
@@ -172,7 +165,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   void countThem();
 
   return {
-    wake,
+    wake: claimer.fresh,
     workerId,
     reserve,
     cancel,
@@ -220,6 +213,10 @@ async function attemptClaim(
     return settlementOf(blockedResult("not_composed"), null);
   }
 }
+
+/** Whether the lane may have got its next delivery while this one settled. */
+const mayGoOn = ({ claim, next }: Settlement): boolean =>
+  claim.inLane && claim.event !== "session.finalized" && next.kind === "settled";
 
 const endpointOf = ({ claim }: Settlement): Hint => ({ endpointId: claim.endpointId, sessionKey: null });
 

@@ -13,8 +13,6 @@ export interface Settler {
   add(settlement: Settlement, leaseEndsMs: number, atOnce: boolean): void;
   /** Whether nothing waits to be stored. */
   idle(): boolean;
-  /** Whether outcomes are being stored at this moment. */
-  settling(): boolean;
   /** Whether outcomes cannot be stored at the moment, or too many wait. */
   stuck(): boolean;
 }
@@ -101,7 +99,6 @@ export function createSettler(
       if (atOnce || waiting.length >= batchMax) flush();
       else window ??= setTimeout(flush, windowMs);
     },
-    settling: () => settling !== null,
     idle: () => waiting.length === 0 && settling === null,
     stuck: () => failing || waiting.length > waitingMax,
   };

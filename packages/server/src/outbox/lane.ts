@@ -21,9 +21,8 @@ export const lookAgainAt = (before: string): string =>
 
 // The settling of a delivery makes the next of its lane due. A report that is committed at that very moment is seen by
 // neither: it saw the delivery before it under way, and the settling did not see it. So whoever commits a report that
-// found its lane taken hints at the lane, at which whoever dispatches looks once more. A look that was too early, before
-// the settling was committed, is repeated after it by the one who settles (dispatcher.ts): it was hinted at the lane
-// while it settled. Of the two commits one is the later, and the look that follows it sees both.
+// found its lane taken looks once more afterwards, and so does, a moment later, whoever commits a settling: of the two
+// commits one is the later, and the look that follows it sees both.
 const bringUpSql = `
   UPDATE deliveries SET due_at = now()
   FROM (
@@ -35,13 +34,19 @@ const bringUpSql = `
         AND deliveries.endpoint_id = lane.endpoint_id
       ORDER BY deliveries.delivery_id LIMIT 1) AS earliest
     WHERE earliest.state = 'pending' AND earliest.attempts = 0 AND earliest.due_at > now()) AS free
-  WHERE deliveries.delivery_id = free.delivery_id AND deliveries.state = 'pending'`;
+  WHERE deliveries.delivery_id = free.delivery_id AND deliveries.state = 'pending'
+  RETURNING deliveries.endpoint_id AS "endpointId"`;
 
-/** Makes the earliest delivery of each lane due, where nothing is before it any more. */
-export async function bringUp(pool: pg.Pool, lanes: readonly Lane[]): Promise<void> {
-  await pool.query({
+/**
+ * Makes the earliest delivery of each lane due, where nothing is before it any more.
+ *
+ * @returns the endpoints at which it has made something due.
+ */
+export async function bringUp(pool: pg.Pool, lanes: readonly Lane[]): Promise<string[]> {
+  const { rows } = await pool.query<{ endpointId: string }>({
     name: "lane-bring-up",
     text: bringUpSql,
     values: [lanes.map((lane) => lane.sessionKey), lanes.map((lane) => lane.endpointId)],
   });
+  return rows.map(({ endpointId }) => endpointId);
 }
