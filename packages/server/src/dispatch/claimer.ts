@@ -12,8 +12,12 @@ export interface Claimer {
   fresh(hints: readonly Hint[]): void;
   /** Whether first attempts wait there that are due, as far as this process knows. */
   isBacklogged(endpointId: string): boolean;
-  /** Deliveries of these lanes have settled: soon they are looked at once more (lane.ts). */
-  settled(lanes: readonly Lane[]): void;
+  /**
+   * Deliveries of these lanes have settled: soon they are looked at once more (lane.ts).
+   *
+   * @param goingOn endpoints at which the next one of a lane is due already.
+   */
+  settled(lanes: readonly Lane[], goingOn: readonly string[]): void;
   /** Endpoints have room again for what waits there, and lanes may go on. */
   freed(hints: readonly Hint[], kind: ClaimKind): void;
   /** There may be room in this process again. */
@@ -84,9 +88,10 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       reason: error instanceof Error ? error.message : String(error),
     });
 
-  const noteDue = (endpoints: readonly string[]): void => {
+  /** Lanes go on there. Where more waits it is one of many; it does not come before what is fresh elsewhere. */
+  const goOn = (endpoints: readonly string[]): void => {
     for (const endpoint of endpoints) {
-      fresh.endpoints.add(endpoint);
+      (backlogged.first.has(endpoint) ? freed.first : fresh).endpoints.add(endpoint);
       backlogged.first.add(endpoint);
     }
   };
@@ -110,7 +115,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   const claimAll = async (): Promise<void> => {
     while (!stopped) {
-      if (lanes.length > 0) noteDue(await bringUp(pool, lanes.splice(0)));
+      if (lanes.length > 0) goOn(await bringUp(pool, lanes.splice(0)));
       const next = nextQueue();
       if (next === undefined) return;
       await claimFrom(next);
@@ -178,10 +183,15 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     isBacklogged: (endpointId) => backlogged.first.has(endpointId),
     fresh(hints) {
       lanes.push(...lanesOf(hints));
-      noteDue(hints.map(({ endpointId }) => endpointId));
+      for (const { endpointId } of hints) {
+        fresh.endpoints.add(endpointId);
+        backlogged.first.add(endpointId);
+      }
       wake();
     },
-    settled(those) {
+    settled(those, goingOn) {
+      goOn(goingOn);
+      wake();
       settledLanes.push(...those);
       if (stopped || settledLanes.length === 0) return;
       settledTimer ??= setTimeout(() => {

@@ -72,8 +72,8 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     const retried = settled.filter(({ claim }) => claim.retries !== null);
     claimer.freed(settled.map(endpointOf), "first");
     claimer.freed(retried.map(endpointOf), "again");
-    claimer.fresh(goingOn.map((endpointId) => ({ endpointId, sessionKey: null })));
-    claimer.settled(settled.filter(mayGoOn).map(({ claim }) => claim));
+    const lanes = settled.filter(mayGoOn).map(({ claim }) => claim);
+    claimer.settled(lanes, goingOn);
     endWhenIdle();
   });
   const claimer = createClaimer({
