@@ -58,6 +58,11 @@ describe("columns as binary arrays", () => {
     },
   );
 
+  test("-0 is stored as 0", async () => {
+    expect(await seen("real", [-0, 0])).toEqual(["0", "0"]);
+    expect(await seen("double precision", [-0, 0])).toEqual(["0", "0"]);
+  });
+
   test("what stands in array literals and JSON passes untouched", async () => {
     const values = ['{"a":"b\\"c"}', "NULL", "null", "", "{}", ",", "\\", "\u001e\u001f", "\n\t", "é€😀"];
     expect(await seen("text", values)).toEqual(values);

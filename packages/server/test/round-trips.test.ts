@@ -90,12 +90,10 @@ describe("ways to PostgreSQL and back", () => {
       body,
     );
     await settled("lane-1", 2);
-    expect(counts()).toEqual({
-      "report-read": 1,
-      "report-write": 1,
-      "delivery-settle": 2,
-      "delivery-claim-first": 1,
-    });
+    const { "delivery-claim-first": claims, ...others } = counts();
+    expect(others).toEqual({ "report-read": 1, "report-write": 1, "delivery-settle": 2 });
+    // The look for what is due may come at that very moment and claim a second time.
+    expect([1, 2]).toContain(claims);
   });
 
   test("a batch takes as many as a report: a hundred sessions are read and committed together", async () => {

@@ -45,8 +45,11 @@ const encodings = {
   int: fixed<number>(23, 4, (target, offset, value) => target.writeInt32BE(value, offset)),
   smallint: fixed<number>(21, 2, (target, offset, value) => target.writeInt16BE(value, offset)),
   boolean: fixed<boolean>(16, 1, (target, offset, value) => target.writeUInt8(value ? 1 : 0, offset)),
-  real: fixed<number>(700, 4, (target, offset, value) => target.writeFloatBE(value, offset)),
-  "double precision": fixed<number>(701, 8, (target, offset, value) => target.writeDoubleBE(value, offset)),
+  // "+ 0": of -0, which JSON knows, 0 is stored.
+  real: fixed<number>(700, 4, (target, offset, value) => target.writeFloatBE(value + 0, offset)),
+  "double precision": fixed<number>(701, 8, (target, offset, value) =>
+    target.writeDoubleBE(value + 0, offset),
+  ),
   timestamptz: fixed<Date>(1184, 8, writeMoment),
   uuid: fixed<string>(2950, 16, (target, offset, value) =>
     target.write(value.replaceAll("-", ""), offset, "hex"),
