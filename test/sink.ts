@@ -19,9 +19,13 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-/** @param respond answers a request; 200 at once when it is missing. */
+/**
+ * @param respond answers a request; 200 at once when it is missing.
+ * @param port any free one when it is missing.
+ */
 export async function startSink(
   respond: (response: ServerResponse, request: Received) => void = (response) => response.end("ok"),
+  port = 0,
 ): Promise<Sink> {
   const received: Received[] = [];
   const waiting = new Set<() => void>();
@@ -36,7 +40,7 @@ export async function startSink(
       respond(response, item);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     received,

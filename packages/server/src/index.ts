@@ -1,5 +1,13 @@
 // What the command line uses of the server.
-export { startSendoff } from "./main.ts";
+import type { StartOptions } from "./ground.ts";
+import type { Running } from "./running.ts";
+
 export type { Role, Running } from "./running.ts";
 export { StartError } from "./start-error.ts";
 export { superviseSendoff } from "./supervisor.ts";
+
+/** Sendoff in this process: see main.ts, which is loaded when it is called. Whoever supervises another needs none of it. */
+export async function startSendoff(options: StartOptions): Promise<Running> {
+  const main = await import("./main.ts");
+  return main.startSendoff(options);
+}

@@ -8,30 +8,14 @@ import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { assembleGuard } from "./egress/assemble.ts";
 import type { Guard } from "./egress/guard.ts";
-import { type OpenFeed, openFeed } from "./feed/open.ts";
+import { openFeed } from "./feed/open.ts";
 import { type Ground, prepareGround, Started, type StartOptions } from "./ground.ts";
 import { createApp } from "./http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
-import { agentRoutes } from "./http/routes/agent.ts";
-import { dashboardFileRoutes, dashboardFolder } from "./http/routes/dashboard-files.ts";
-import { type DashboardSessionParts, dashboardSessionRoutes } from "./http/routes/dashboard-session.ts";
-import { describeRoutes } from "./http/routes/describe.ts";
-import { eraseRoutes } from "./http/routes/erase.ts";
-import { eventRoutes } from "./http/routes/events.ts";
+import type { RouteParts } from "./http/routes/all.ts";
 import { healthRoutes } from "./http/routes/health.ts";
-import { inspectRoutes } from "./http/routes/inspect.ts";
-import { overviewRoutes } from "./http/routes/overview.ts";
-import { projectWebhookRoutes } from "./http/routes/project-webhooks.ts";
-import { projectRoutes } from "./http/routes/projects.ts";
-import { reconcileRoutes } from "./http/routes/reconcile.ts";
-import { type RecordingParts, recordingRoutes } from "./http/routes/recordings.ts";
-import { reportRoutes } from "./http/routes/reports.ts";
-import { sessionRoutes } from "./http/routes/sessions.ts";
-import { sessionsCsvRoutes } from "./http/routes/sessions-csv.ts";
-import { textSessionRoutes } from "./http/routes/text-sessions.ts";
-import { webhookLogRoutes } from "./http/routes/webhook-logs.ts";
 import { prepareFirstProject, readPublicUrl, storePublicUrl } from "./installation.ts";
 import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
@@ -160,8 +144,19 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     limits: createRequestLimits(config.rateLimits, ground.metrics),
     publicUrl: config.publicUrl,
   };
-  const mediaOrigins = await originsOf(store);
-  const routes = routesOf(ground, guard, options.role, recorded, live, access, mediaOrigins);
+  const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
+  const routes =
+    options.role === "worker"
+      ? health
+      : await apiRoutes({
+          ...ground,
+          guard,
+          live,
+          recorded,
+          access,
+          mediaOrigins: await originsOf(store),
+          health,
+        });
   server?.answerWith(createApp({ pool: ground.pathPool, log, routes, ...access }));
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
@@ -260,37 +255,8 @@ function startDispatch(
   return dispatcher;
 }
 
-function routesOf(
-  ground: Ground,
-  guard: Guard,
-  role: Role,
-  recorded: RecordingParts,
-  { feed, streams, tails }: OpenFeed,
-  access: Omit<DashboardSessionParts, "pool" | "version">,
-  mediaOrigins: readonly string[],
-): Route[] {
-  const { pool, sealer } = ground;
-  const { intake, store: recordings } = recorded;
-  const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
-  if (role === "worker") return health;
-  const routes = [
-    ...projectRoutes(pool),
-    ...agentRoutes(pool, sealer, guard),
-    ...projectWebhookRoutes(pool, sealer, guard, ground.metrics, ground.log),
-    ...sessionRoutes(pool, intake),
-    ...textSessionRoutes(pool, intake),
-    ...reportRoutes(recorded, ground.log),
-    ...webhookLogRoutes(pool, sealer, tails),
-    ...reconcileRoutes(pool),
-    ...eventRoutes(feed, streams),
-    ...eraseRoutes({ pool, log: ground.log, recordings }),
-    ...recordingRoutes(recorded),
-    ...inspectRoutes(pool),
-    ...overviewRoutes(pool, sealer),
-    ...sessionsCsvRoutes(pool),
-    ...dashboardSessionRoutes({ pool, version, ...access }),
-    ...dashboardFileRoutes(dashboardFolder, mediaOrigins),
-    ...health,
-  ];
-  return [...routes, ...describeRoutes(routes, version)];
+/** Loaded here, so that a worker starts without them. */
+async function apiRoutes(parts: RouteParts): Promise<Route[]> {
+  const { allRoutes } = await import("./http/routes/all.ts");
+  return allRoutes(parts);
 }

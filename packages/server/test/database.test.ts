@@ -5,7 +5,8 @@ import { createTestDatabase, databaseUrl, type TestDatabase } from "../../../tes
 import { until } from "../../../test/until.ts";
 import { checkDurability } from "../src/database/durability.ts";
 import { listen } from "../src/database/listen.ts";
-import { isMigrated, migrate, migrations } from "../src/database/migrate.ts";
+import { migrate } from "../src/database/migrate.ts";
+import { isCurrent, isMigrated, migrationNames } from "../src/database/migrated.ts";
 import { createPool, isUnavailable } from "../src/database/pool.ts";
 import { createLog } from "../src/log.ts";
 import { ensureLogPartitions } from "../src/logbook/partitions.ts";
@@ -26,12 +27,20 @@ describe("migrations", () => {
     await pool.query(`CREATE DATABASE ${name} TEMPLATE template0`);
     const url = databaseUrl(inject("postgresUrl"), name);
     const pools = [1, 2, 3].map(() => createPool({ connectionString: url }, log));
+    expect(await isCurrent(pools[0] as pg.Pool)).toBe(false);
     const applied = await Promise.all(pools.map((one) => migrate(one)));
-    expect(applied.flat().sort()).toEqual(Object.keys(migrations).sort());
-    expect(await migrate(pools[0] as pg.Pool)).toEqual([]);
-    expect(await isMigrated(pools[0] as pg.Pool)).toBe(true);
-    await (pools[0] as pg.Pool).query("DELETE FROM kysely_migration WHERE name = '0005-inspector'");
-    expect(await isMigrated(pools[0] as pg.Pool)).toBe(false);
+    expect(applied.flat().sort()).toEqual([...migrationNames].sort());
+    const [first] = pools as [pg.Pool];
+    expect(await migrate(first)).toEqual([]);
+    const seen = async (): Promise<object> => ({
+      migrated: await isMigrated(first),
+      current: await isCurrent(first),
+    });
+    expect(await seen()).toEqual({ migrated: true, current: true });
+    await first.query("INSERT INTO kysely_migration VALUES ('9999-of-tomorrow', now()::text)");
+    expect(await seen()).toEqual({ migrated: true, current: false });
+    await first.query("DELETE FROM kysely_migration WHERE name IN ('9999-of-tomorrow', '0005-inspector')");
+    expect(await seen()).toEqual({ migrated: false, current: false });
     await Promise.all(pools.map((one) => one.end()));
     await pool.query(`DROP DATABASE ${name}`);
   });

@@ -119,13 +119,36 @@ describe("isolation", () => {
     expect(hole.received.length).toBeLessThan(64);
   });
 
+  test("where nobody is, few are tried while they wait, and all the others are delivered when somebody is there", async () => {
+    const gone = await startSink();
+    const project = await projectAt(gone);
+    await gone.close();
+    const settled = async (): Promise<number> => {
+      const { rows } = await server.pool.query<{ n: number }>(
+        "SELECT count(*) AS n FROM webhook_logs WHERE project_id = $1",
+        [project.id],
+      );
+      return rows[0]?.n ?? 0;
+    };
+    await endSessions(project, 200, "absent");
+    await until("nobody's absence is noticed", async () => (await settled()) >= 8);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const failed = await settled();
+    // Rounds of four, a second apart. Without pauses 200 take half a second.
+    expect(failed).toBeLessThan(40);
+    const back = await startSink(undefined, Number(new URL(gone.url).port));
+    sinks.push(back);
+    await until("the rest is delivered", async () => (await settled()) === 200);
+    expect(back.received.length).toBeGreaterThan(150);
+  });
+
   test("retries of an endpoint do not keep its first attempts out", async () => {
     let failing = true;
     const sink = await newSink((response, { json }) => {
       response.statusCode = failing && json.sessionId.startsWith("old") ? 500 : 200;
       response.end();
     });
-    const project = await projectAt(sink, { delivery: { retries: { attempts: 6, window: "3s" } } });
+    const project = await projectAt(sink, { delivery: { retries: { attempts: 6, window: "12s" } } });
     await endSessions(project, 60, "old");
     await sink.arrived(60);
     await endSessions(project, 10, "fresh");

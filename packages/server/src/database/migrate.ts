@@ -1,5 +1,6 @@
 import { Kysely, type Migration, Migrator, PostgresDialect } from "kysely";
 import type pg from "pg";
+import type { MigrationName } from "./migrated.ts";
 import { up as tenants } from "./migrations/0001-tenants.ts";
 import { up as sessions } from "./migrations/0002-sessions-and-events.ts";
 import { up as deliveries } from "./migrations/0003-deliveries.ts";
@@ -22,7 +23,7 @@ import { up as lists } from "./migrations/0020-lists.ts";
 import { isUnavailable } from "./pool.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
-export const migrations: Record<string, Migration> = {
+export const migrations: Record<MigrationName, Migration> = {
   "0001-tenants": { up: tenants },
   "0002-sessions-and-events": { up: sessions },
   "0003-deliveries": { up: deliveries },
@@ -70,13 +71,6 @@ export async function migrate(pool: pg.Pool): Promise<string[]> {
   return (results ?? [])
     .filter((result) => result.status === "Success")
     .map((result) => result.migrationName);
-}
-
-/** Whether the database has every migration of this version. For /readyz. */
-export async function isMigrated(pool: pg.Pool): Promise<boolean> {
-  const { rows } = await pool.query<{ name: string }>("SELECT name FROM kysely_migration");
-  const applied = new Set(rows.map((row) => row.name));
-  return Object.keys(migrations).every((name) => applied.has(name));
 }
 
 /** Kysely ends the pool that it is given when it is destroyed; this pool belongs to the caller. */

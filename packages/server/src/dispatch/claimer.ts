@@ -35,6 +35,8 @@ export interface ClaimerParts {
   readonly perEndpointMax: number;
   /** How many more attempts of a kind this process may have under way now. */
   readonly room: (kind: ClaimKind) => number;
+  /** Whether nothing should be claimed at this endpoint now; it is found again by looking. */
+  readonly isPaused: (endpointId: string) => boolean;
   /** @param leaseEndsMs until when the claim lasts, monotonic. */
   readonly begin: (kind: ClaimKind, claim: Claim, leaseEndsMs: number) => void;
 }
@@ -134,7 +136,8 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   const claimFrom = async (queue: Queue): Promise<void> => {
     const { kind, most } = queue;
-    const endpoints = takeFrom(queue);
+    const endpoints = takeFrom(queue, parts.isPaused);
+    if (endpoints.length === 0) return;
     const free = parts.room(kind);
     const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints };
     // Taken before the statement, so that our idea of the lease ends before the database's.
@@ -220,11 +223,11 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 export const shareOf = (free: number, perEndpointMax: number): number =>
   Math.max(1, Math.min(perEndpointMax, Math.floor(free * shareOfFree)));
 
-function takeFrom({ endpoints, most }: Queue): string[] {
+function takeFrom({ endpoints, most }: Queue, isPaused: (endpointId: string) => boolean): string[] {
   const taken: string[] = [];
   for (const endpoint of endpoints) {
     if (taken.length === most) break;
-    taken.push(endpoint);
+    if (!isPaused(endpoint)) taken.push(endpoint);
     endpoints.delete(endpoint);
   }
   return taken;

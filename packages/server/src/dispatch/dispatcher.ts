@@ -11,6 +11,7 @@ import { blockedResult, cancelledResult } from "../outbox/result.ts";
 import { afterAttempt } from "../outbox/retry.ts";
 import type { Settlement } from "../outbox/settle.ts";
 import { takeOver } from "../outbox/takeover.ts";
+import { createAbsences } from "./absences.ts";
 import { makeAttempt } from "./attempt.ts";
 import { createClaimer, shareOf } from "./claimer.ts";
 import type { Clients } from "./clients.ts";
@@ -76,6 +77,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     claimer.settled(lanes, goingOn);
     endWhenIdle();
   });
+  const absences = createAbsences(clock);
   const claimer = createClaimer({
     pool,
     log,
@@ -84,6 +86,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     perEndpointMax: limits.perEndpointMax,
     // A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5).
     room: (kind) => (settler.stuck() ? 0 : Math.min(kindMax[kind] - inFlight[kind], free())),
+    isPaused: absences.isPaused,
     begin: (kind, claim, leaseEndsMs) => void attempt(kind, claim, leaseEndsMs),
   });
   const endWhenIdle = (): void => {
@@ -126,8 +129,9 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     inFlight[kind] -= 1;
     count(claim.endpointId, -1);
     metrics.inFlight.set(total());
-    if (settlement !== null) settler.add(settlement, leaseEndsMs, total() < fewInFlight);
-    else await giveBack(claim);
+    if (settlement === null) return await giveBack(claim);
+    absences.heard(claim.endpointId, settlement.result.outcome);
+    settler.add(settlement, leaseEndsMs, total() < fewInFlight);
   };
 
   const giveBack = async (claim: Claim): Promise<void> => {

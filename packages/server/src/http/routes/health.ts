@@ -1,6 +1,6 @@
 import { Alive, Ready } from "@sendoff/contract";
 import type pg from "pg";
-import { isMigrated } from "../../database/migrate.ts";
+import { isMigrated } from "../../database/migrated.ts";
 import { isUnavailable } from "../../database/pool.ts";
 import type { Metrics } from "../../metrics.ts";
 import { readBacklog } from "../../outbox/backlog.ts";
