@@ -36,6 +36,8 @@ export async function timeClaims(
   const times = { named: [] as number[], look: [] as number[], found: [] as number[] };
   const workerId = randomUUID();
   const client = await database.connect();
+  // Planned as on a worker's own connections (database/pool.ts).
+  await client.query("SET plan_cache_mode = force_generic_plan");
   let working = true;
   const ended = work.finally(() => {
     working = false;
@@ -67,7 +69,8 @@ export async function timeClaims(
     }
     await ended;
   } finally {
-    client.release();
+    // With its setting it is no use to anybody else.
+    client.release(true);
   }
   return times;
 }

@@ -144,24 +144,34 @@ export function sameJson(left: string, right: string): boolean {
   return true;
 }
 
+/** Texts of the {@link stringify} that is running, and the mark that stands for each; null while none is. */
+let embedded: { readonly mark: string; readonly texts: string[] } | null = null;
+
 /** A value of an answer that is JSON text already. */
 export class JsonText {
   readonly text: string;
   constructor(text: string) {
     this.text = text;
   }
+
+  toJSON(): string {
+    if (embedded === null) throw new Error("JSON text goes into an answer by stringify() of json-text.ts");
+    embedded.texts.push(this.text);
+    return `${embedded.mark}${embedded.texts.length - 1}`;
+  }
 }
 
 /** JSON.stringify that puts each {@link JsonText} in as it is. */
 export function stringify(value: unknown): string {
-  const texts: string[] = [];
   // Unguessable, so that no string of a stranger can stand for one of the texts.
-  const mark = `text-${crypto.randomUUID()}-`;
-  const outer = JSON.stringify(value, (_key, item: unknown) => {
-    if (!(item instanceof JsonText)) return item;
-    texts.push(item.text);
-    return `${mark}${texts.length - 1}`;
-  });
+  const { mark, texts } = { mark: `text-${crypto.randomUUID()}-`, texts: [] as string[] };
+  embedded = { mark, texts };
+  let outer: string;
+  try {
+    outer = JSON.stringify(value);
+  } finally {
+    embedded = null;
+  }
   if (texts.length === 0) return outer;
   return outer.replace(
     new RegExp(`"${mark}(\\d+)"`, "g"),

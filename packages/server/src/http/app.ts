@@ -38,14 +38,17 @@ export function createApp(parts: AppParts): App {
     if (found) seen.set(projectId, true);
     return found;
   };
-  for (const route of parts.routes) {
-    app.on(route.method, honoPath(route.path), (context) => serve(parts, exists, route, context));
-  }
-  for (const [path, methods] of methodsByPath(parts.routes)) {
+  // One handler for a path, whatever the method: where Hono finds several it runs each through a chain of promises.
+  for (const [path, routes] of routesByPath(parts.routes)) {
+    const byMethod = new Map(routes.map((route) => [route.method as string, route]));
     app.all(honoPath(path), (context) => {
+      const { method } = context.req;
+      const route = byMethod.get(method) ?? (method === "HEAD" ? byMethod.get("GET") : undefined);
+      if (route !== undefined) return serve(parts, exists, route, context);
+      const methods = [...byMethod.keys()];
       throw new Refusal(
         "method_not_allowed",
-        `${context.req.method} is not for this path; expected ${methods.join(" or ")}.`,
+        `${method} is not for this path; expected ${methods.join(" or ")}.`,
         { headers: { allow: methods.join(", ") } },
       );
     });
@@ -73,7 +76,7 @@ async function serve(
   const caller = await authorize(
     parts,
     {
-      authorization: context.req.header("authorization"),
+      authorization: authorizationOf(context.env.incoming),
       incoming: context.env.incoming,
       origins: {
         method: context.req.method,
@@ -92,6 +95,17 @@ async function serve(
   const body = route.body && (await readBody(route, context));
   const call = { context, caller, path, query, body } as unknown as Call<never, never>;
   return answerResponse(await route.handle(call));
+}
+
+/** Value of the Authorization header, from the list as it came: Hono makes an object of all headers to look one up. */
+function authorizationOf({ rawHeaders }: HttpBindings["incoming"]): string | undefined {
+  let value: string | undefined;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string;
+    if (name.length !== 13 || name.toLowerCase() !== "authorization") continue;
+    value = value === undefined ? rawHeaders[at + 1] : `${value}, ${rawHeaders[at + 1]}`;
+  }
+  return value;
 }
 
 async function readBody(
@@ -157,8 +171,8 @@ function refusalResponse(refusal: Refusal): Response {
 const honoPath = (path: string): string =>
   path.replace(/\{(\w+)\}/g, ":$1").replace(/\{(\w+)\+\}/g, ":$1{.+}");
 
-function methodsByPath(routes: readonly Route[]): Map<string, string[]> {
-  const methods = new Map<string, string[]>();
-  for (const { path, method } of routes) methods.set(path, [...(methods.get(path) ?? []), method]);
-  return methods;
+function routesByPath(routes: readonly Route[]): Map<string, Route[]> {
+  const byPath = new Map<string, Route[]>();
+  for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
+  return byPath;
 }

@@ -22,18 +22,45 @@ export async function readBytes(request: IncomingMessage, bytesMax: number): Pro
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > bytesMax) throw tooLarge();
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    // The sender went away or was too slow. The answer reaches nobody, and it is no failure of ours to log.
+  const whole = await readWhile(request, (chunk) => {
+    bytes += chunk.length;
+    if (bytes > bytesMax) return false;
+    chunks.push(chunk);
+    return true;
+  });
+  if (bytes > bytesMax) throw tooLarge();
+  // The sender went away or was too slow. The answer reaches nobody, and it is no failure of ours to log.
+  if (!whole) {
     throw new Refusal("invalid_json", `The body broke off after ${bytes} bytes; send it again as a whole.`);
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+}
+
+/**
+ * Reads a request's body by its events: an async iterator over it takes as long as all else that is done with a request
+ * before its handler.
+ *
+ * @param take gets each chunk, and says whether to go on.
+ * @returns whether it came to its end.
+ */
+function readWhile(request: IncomingMessage, take: (chunk: Buffer) => boolean): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (request.destroyed && !request.readableEnded) return resolve(false);
+    const over = (whole: boolean): void => {
+      request.off("data", onData).off("end", onEnd).off("error", onBreak).off("close", onBreak);
+      resolve(whole);
+    };
+    const onEnd = (): void => over(true);
+    const onBreak = (): void => over(false);
+    const onData = (chunk: Buffer): void => {
+      if (take(chunk)) return;
+      request.pause();
+      // What still comes is dealt with when the request has been answered; it must not end the process.
+      request.on("error", () => {});
+      over(false);
+    };
+    request.on("data", onData).on("end", onEnd).on("error", onBreak).on("close", onBreak);
+  });
 }
 
 /**
