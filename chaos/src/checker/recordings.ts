@@ -37,7 +37,7 @@ function delayed(evidence: Evidence, windows: readonly Window[], recording: Even
     evidence.clock.ns(row.attemptedMs),
   );
   if (waited <= promptNs) return [];
-  const overtaker = overtakerOf(evidence, recording, row);
+  const overtaker = overtakerOf(evidence, recording, recording.emittedMs, row);
   if (overtaker === undefined) return [];
   return [
     violation(
@@ -52,15 +52,16 @@ function delayed(evidence: Evidence, windows: readonly Window[], recording: Even
 
 /**
  * A delivery to the same endpoint that waits for nothing either, came later, and went long before. Without one it was
- * the endpoint's backlog that delayed the recording, which is everybody's.
+ * the endpoint's backlog that delayed the event, which is everybody's: after a death its places are held until the leases end.
+ *
+ * @param freeMs since when the event has waited for nothing.
  */
-function overtakerOf(evidence: Evidence, recording: EventRow, row: LogRow): LogRow | undefined {
+function overtakerOf(evidence: Evidence, event: EventRow, freeMs: number, row: LogRow): LogRow | undefined {
   for (const events of evidence.eventsOf.values()) {
     const head = events[0];
-    if (head === undefined || head.project !== recording.project || head.session === recording.session)
-      continue;
+    if (head === undefined || head.project !== event.project || head.session === event.session) continue;
     const first = firstRow(evidence, head);
-    const later = head.emittedMs > recording.emittedMs;
+    const later = head.emittedMs > freeMs;
     if (first !== undefined && later && first.attemptedMs < row.attemptedMs - overtakenMs) return first;
   }
   return undefined;
@@ -87,7 +88,9 @@ function delays(
     freeMs = last.loggedMs;
     const during = fromMs >= recording.emittedMs && first.attemptedMs >= settled.loggedMs;
     const waited = usableNs(windows, clock.ns(fromMs), clock.ns(first.attemptedMs));
-    if (during && fromMs < settled.loggedMs && waited > promptNs) {
+    const hasWaited = during && fromMs < settled.loggedMs && waited > promptNs;
+    const overtaker = hasWaited ? overtakerOf(all, event, fromMs, first) : undefined;
+    if (overtaker !== undefined) {
       found.push(
         violation(
           "I11",
@@ -95,6 +98,7 @@ function delays(
           event,
           first,
           settled,
+          overtaker,
         ),
       );
     }

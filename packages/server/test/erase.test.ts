@@ -391,7 +391,13 @@ describe("an outcome that is stored at the very moment of an erasure", () => {
       durationMs: 1,
       retryAfterMs: null,
     };
-    const settlement = { claim, result, next: { kind: "again", afterMs: 1 }, recordingUrl: null };
+    const settlement = {
+      claim,
+      result,
+      next: { kind: "again", afterMs: 1 },
+      recordingUrl: null,
+      claimsNext: false,
+    };
     return {
       sessionKey,
       settleWith: async (onPool) => (await settle(onPool, worker, [settlement as never])).stored,

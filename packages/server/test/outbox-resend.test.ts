@@ -90,6 +90,7 @@ const settleAll = (claims: Claim[]): Promise<ReadonlySet<number>> =>
       result: delivered,
       recordingUrl: null,
       next: { kind: "settled" as const, as: "delivered" as const },
+      claimsNext: false,
     })),
   ).then(({ stored }) => stored);
 

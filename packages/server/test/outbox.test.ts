@@ -11,7 +11,7 @@ import { noHandover } from "../src/outbox/handover.ts";
 import { lanesOf as lanesOfHints } from "../src/outbox/hint.ts";
 import { bringUp, type Lane } from "../src/outbox/lane.ts";
 import type { AttemptResult } from "../src/outbox/result.ts";
-import { settle } from "../src/outbox/settle.ts";
+import { type Settled, type Settling, settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
 
 const workerA = randomUUID();
@@ -99,17 +99,28 @@ async function reportAll(sessionId: string, ...reports: Report[]): Promise<void>
   for (const report of reports) await intake.apply(projectId, sessionId, report);
 }
 
+const settled = (claim: Claim, claimsNext: boolean, result = delivered): Settling => ({
+  claim,
+  result,
+  recordingUrl: null,
+  next: { kind: "settled", as: "delivered" },
+  claimsNext,
+});
+
 const settleAll = (worker: string, claims: Claim[], result = delivered): Promise<ReadonlySet<number>> =>
   settle(
     database.pool,
     worker,
-    claims.map((claim) => ({
-      claim,
-      result,
-      recordingUrl: null,
-      next: { kind: "settled", as: "delivered" },
-    })),
+    claims.map((claim) => settled(claim, false, result)),
   ).then(({ stored }) => stored);
+
+/** Settles these with a place for the next one of each lane. */
+const settleOn = (worker: string, claims: Claim[]): Promise<Settled> =>
+  settle(
+    database.pool,
+    worker,
+    claims.map((claim) => settled(claim, true)),
+  );
 
 const events = (claims: Claim[]): string[] => claims.map((claim) => claim.event);
 
@@ -222,6 +233,77 @@ describe("settling", () => {
     expect((await settleAll(workerA, claims)).size).toBe(1);
     expect((await settleAll(workerA, claims)).size).toBe(0);
     expect((await logs()).length).toBe(1);
+  });
+});
+
+describe("settling with a place for the next one of the lane", () => {
+  test("claims it in the same commit, with all that an attempt needs, one after the other to the end", async () => {
+    await reportAll("on", conversationEnded, callEnded);
+    const first = await claimDue(workerA, 10);
+    expect(events(first)).toEqual(["session.ended"]);
+    const second = await settleOn(workerA, first);
+    expect([...second.stored]).toEqual(first.map(({ deliveryId }) => deliveryId));
+    expect(second.freed).toEqual([]);
+    expect(events([...second.claims])).toEqual(["call.ended"]);
+    // Nothing is left for another, and it is the claim that another statement would have made.
+    expect(await claimDue(workerB, 10)).toEqual([]);
+    const { rows } = await database.pool.query("SELECT * FROM deliveries WHERE state = 'in_flight'");
+    expect(rows).toMatchObject([{ worker_id: workerA, attempts: 1 }]);
+    expect(rows[0].lease_until - rows[0].claimed_at).toBeGreaterThan(14_000);
+    expect(second.claims[0]).toMatchObject({
+      attempt: 1,
+      trigger: "live",
+      sessionId: "on",
+      url: first[0]?.url,
+      timeoutMs: 10_000,
+      endpointRemoved: false,
+    });
+    expect(Object.keys(second.claims[0] as Claim).sort()).toEqual(Object.keys(first[0] as Claim).sort());
+    const third = await settleOn(workerA, [...second.claims]);
+    expect(events([...third.claims])).toEqual(["session.finalized"]);
+    const last = await settleOn(workerA, [...third.claims]);
+    expect(last).toMatchObject({ freed: [], claims: [] });
+    expect((await logs()).map(({ event }) => event)).toEqual([
+      "session.ended",
+      "call.ended",
+      "session.finalized",
+    ]);
+    expect((await database.pool.query("SELECT FROM deliveries")).rowCount).toBe(0);
+  });
+
+  test("a lane of another endpoint, what is outside the lane and what is tried again are left alone", async () => {
+    const other = await addEndpoint(["session.ended", "call.ended"], "project");
+    await reportAll("alone", conversationEnded, recordingFailed, callEnded);
+    const claims = await claimDue(workerA, 10);
+    const own = claims.filter(({ event, endpointId }) => event === "session.ended" && endpointId !== other);
+    const { claims: next } = await settleOn(workerA, own);
+    expect(next.map(({ event, endpointId }) => [event, endpointId])).toEqual([
+      ["call.ended", own[0]?.endpointId],
+    ]);
+    const again = await settle(
+      database.pool,
+      workerA,
+      next.map((claim) => ({
+        ...settled(claim, true, { ...delivered, outcome: "rejected", responseStatus: 500 }),
+        next: { kind: "again" as const, afterMs: 60_000 },
+      })),
+    );
+    expect(again).toMatchObject({ freed: [], claims: [] });
+  });
+
+  test("what was taken over meanwhile claims nothing", async () => {
+    await reportAll("late", conversationEnded, callEnded);
+    const claims = await claimDue(workerA, 10);
+    expect(await settleOn(workerB, claims)).toMatchObject({ freed: [], claims: [] });
+    expect(await claimDue(workerB, 10)).toEqual([]);
+  });
+
+  test("of an endpoint that was removed the next one is claimed to be cancelled", async () => {
+    await reportAll("removed", conversationEnded, callEnded);
+    const claims = await claimDue(workerA, 10);
+    await database.pool.query("UPDATE endpoints SET removed_at = now() WHERE project_id = $1", [projectId]);
+    const { claims: next } = await settleOn(workerA, claims);
+    expect(next).toMatchObject([{ event: "call.ended", endpointRemoved: true }]);
   });
 });
 

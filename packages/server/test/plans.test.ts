@@ -206,15 +206,23 @@ describe.each([
   });
 
   test("outcomes are stored by the deliveries' ids and their lanes", async () => {
-    const batch = claimed.splice(0).map((claim) => ({
+    const batch = claimed.splice(0).map((claim, index) => ({
       claim,
       result: ok,
       recordingUrl: null,
       next: { kind: "settled", as: "delivered" } as const,
+      claimsNext: index < 2,
     }));
     expect(batch.length).toBeGreaterThanOrEqual(20);
-    const ways = await waysOf(() => settle(pool, workerId, batch));
-    expect(ways).toEqual(["deliveries by deliveries_lane", "deliveries by deliveries_pkey"]);
+    const ways = await waysOf(async () => {
+      expect((await settle(pool, workerId, batch)).claims).toHaveLength(2);
+    });
+    expect(ways).toEqual([
+      "deliveries by deliveries_lane",
+      "deliveries by deliveries_pkey",
+      "events by events_pkey",
+      "sessions by sessions_pkey",
+    ]);
   });
 
   test("a claim takes from the endpoints that it names, by what is due there", async () => {

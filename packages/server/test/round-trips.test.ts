@@ -82,7 +82,7 @@ describe("ways to PostgreSQL and back", () => {
     expect(counts()).toEqual({ "report-read": 1 });
   });
 
-  test("two events of a lane take two, and one for each outcome and one for the claim of the second", async () => {
+  test("two events of a lane take two, and one for each outcome, which claims the second", async () => {
     const { type: _type, sessionId, ...body } = ended("lane-1");
     await server.api(
       "POST",
@@ -92,8 +92,8 @@ describe("ways to PostgreSQL and back", () => {
     await settled("lane-1", 2);
     const { "delivery-claim-first": claims, ...others } = counts();
     expect(others).toEqual({ "report-read": 1, "report-write": 1, "delivery-settle": 2 });
-    // The look for what is due may come at that very moment and claim a second time.
-    expect([1, 2]).toContain(claims);
+    // The look for what is due may come at that very moment.
+    expect([undefined, 1]).toContain(claims);
   });
 
   test("a batch takes as many as a report: a hundred sessions are read and committed together", async () => {

@@ -258,10 +258,15 @@ class Run {
       this.#attemptOf(claim).open = false;
       const attemptResult = result(this.#random() < 0.7);
       const next = afterAttempt({ ...claim, result: attemptResult }, this.#random());
-      return { claim, result: attemptResult, recordingUrl: null, next };
+      // Some with a place for the next one of their lane, some without.
+      return { claim, result: attemptResult, recordingUrl: null, next, claimsNext: this.#random() < 0.5 };
     });
-    const { stored } = await settle(database.pool, worker.id, settlements);
+    const { stored, claims } = await settle(database.pool, worker.id, settlements);
     expect(stored.size).toBe(batch.length);
+    for (const claim of claims) {
+      this.#begin(claim);
+      worker.claims.push(claim);
+    }
     worker.freed.push(...batch.map(({ sessionKey, endpointId }) => ({ sessionKey, endpointId })));
   }
 

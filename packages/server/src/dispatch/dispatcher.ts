@@ -69,13 +69,28 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const total = (): number => inFlight.first + inFlight.again;
   const free = (): number => limits.inFlightMax - total() - reserved;
   const kindMax = { first: limits.inFlightMax, again: Math.ceil(limits.inFlightMax * retryShare) };
-  const settler = createSettler(parts, (settled, goingOn) => {
-    const retried = settled.filter(({ claim }) => claim.retries !== null);
-    claimer.freed(settled.map(endpointOf), "first");
-    claimer.freed(retried.map(endpointOf), "again");
-    const lanes = settled.filter(mayGoOn).map(({ claim }) => claim);
-    claimer.settled(lanes, goingOn);
-    endWhenIdle();
+  const settler = createSettler(parts, {
+    reserveNext: (settlement) => mayGoOn(settlement) && reserve(settlement.claim),
+    onNext(reserved, claims, askedMs) {
+      const unused = [...reserved];
+      for (const claim of claims) {
+        unused.splice(unused.indexOf(claim.endpointId), 1);
+        begin(claim, askedMs);
+      }
+      for (const endpointId of unused) cancel(endpointId);
+    },
+    onSettled(settled, goingOn, claims) {
+      const retried = settled.filter(({ claim }) => claim.retries !== null);
+      claimer.freed(settled.map(endpointOf), "first");
+      claimer.freed(retried.map(endpointOf), "again");
+      const onTheirWay = new Set(claims.map(({ sessionKey, endpointId }) => `${sessionKey} ${endpointId}`));
+      const lanes = settled
+        .filter(mayGoOn)
+        .map(({ claim }) => claim)
+        .filter(({ sessionKey, endpointId }) => !onTheirWay.has(`${sessionKey} ${endpointId}`));
+      claimer.settled(lanes, goingOn);
+    },
+    onIdle: () => endWhenIdle(),
   });
   const absences = createAbsences(clock);
   const claimer = createClaimer({
@@ -114,6 +129,11 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const cancel = (endpointId: string): void => {
     reserved -= 1;
     count(endpointId, -1);
+  };
+
+  const begin: Handover["begin"] = (claim, askedMs) => {
+    cancel(claim.endpointId);
+    void attempt("first", claim, askedMs + claim.timeoutMs + leaseMarginMs);
   };
 
   const attempt = async (kind: ClaimKind, claim: Claim, leaseEndsMs: number): Promise<void> => {
@@ -173,10 +193,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     workerId,
     reserve,
     cancel,
-    begin(claim, askedMs) {
-      cancel(claim.endpointId);
-      void attempt("first", claim, askedMs + claim.timeoutMs + leaseMarginMs);
-    },
+    begin,
     inFlight: total,
     async drain() {
       draining = true;

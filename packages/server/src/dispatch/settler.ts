@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Claim } from "../outbox/claim.ts";
 import { type Settlement, settle } from "../outbox/settle.ts";
 
 /** Stores outcomes in batches, and tries until each is stored or its claim has ended. */
@@ -38,14 +39,24 @@ export interface SettlerParts {
   readonly workerId: string;
 }
 
-/**
- * @param onSettled called after each commit with what it stored and with the endpoints at which a lane goes on; and with
- *   nothing when nothing waits any more.
- */
-export function createSettler(
-  parts: SettlerParts,
-  onSettled: (settled: readonly Settlement[], freed: readonly string[]) => void,
-): Settler {
+/** What a commit of outcomes means to the dispatcher. */
+export interface SettlerEvents {
+  /** Whether a place is reserved for the delivery that follows in the lane: it is claimed by the same commit. */
+  reserveNext(settlement: Settlement): boolean;
+  /**
+   * Called once for each batch, also for one that could not be stored.
+   *
+   * @param reserved endpoints with a place, once for each.
+   * @param askedMs when the statement that claims was sent, monotonic.
+   */
+  onNext(reserved: readonly string[], claims: readonly Claim[], askedMs: number): void;
+  /** Called after each commit. @param freed endpoints at which the next one of a lane is due. */
+  onSettled(settled: readonly Settlement[], freed: readonly string[], claims: readonly Claim[]): void;
+  /** Nothing waits any more. */
+  onIdle(): void;
+}
+
+export function createSettler(parts: SettlerParts, events: SettlerEvents): Settler {
   let waiting: Unsettled[] = [];
   let settling: Promise<void> | null = null;
   let window: NodeJS.Timeout | undefined;
@@ -57,7 +68,7 @@ export function createSettler(
     settling ??= settleAll().finally(() => {
       settling = null;
       if (waiting.length > 0) flush();
-      else onSettled([], []);
+      else events.onIdle();
     });
   };
 
@@ -66,21 +77,31 @@ export function createSettler(
       const batch = waiting.slice(0, batchMax);
       waiting = waiting.slice(batchMax);
       try {
-        const { stored, freed } = await settle(
-          parts.pool,
-          parts.workerId,
-          batch.map(({ settlement }) => settlement),
-        );
+        await settleBatch(batch);
         failing = false;
-        tell(parts, batch, stored);
-        onSettled(
-          batch.map(({ settlement }) => settlement),
-          freed,
-        );
       } catch (error) {
         failing = true;
         await keep(batch, error);
       }
+    }
+  };
+
+  const settleBatch = async (batch: readonly Unsettled[]): Promise<void> => {
+    const settling = batch.map(({ settlement }) => ({
+      ...settlement,
+      claimsNext: events.reserveNext(settlement),
+    }));
+    const reserved = settling.filter((one) => one.claimsNext).map(({ claim }) => claim.endpointId);
+    // Taken before the statement, so that our idea of the leases ends before the database's.
+    const askedMs = parts.clock.monotonicMs();
+    let next: readonly Claim[] = [];
+    try {
+      const { stored, freed, claims } = await settle(parts.pool, parts.workerId, settling);
+      next = claims;
+      tell(parts, batch, stored);
+      events.onSettled(settling, freed, claims);
+    } finally {
+      events.onNext(reserved, next, askedMs);
     }
   };
 

@@ -97,6 +97,33 @@ export const signingAlong = `ARRAY(
           WITH ORDINALITY AS old (sealed, until, position)
         WHERE old.until > clock_timestamp() ORDER BY old.position)`;
 
+/** SQL: when a claim of this moment ends. @param margin the parameter with {@link leaseMarginMs}. */
+export const leaseFromNow = (margin: string): string =>
+  `clock_timestamp() + (endpoints.timeout_ms + ${margin}::int) * interval '1 millisecond'`;
+
+/** SQL: what a statement returns that has put `deliveries` in flight, with their `endpoints`, for {@link wholeClaims}. */
+export const claimedColumns = `deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.in_lane,
+      deliveries.attempts, deliveries.trigger, deliveries.first_claimed_at, endpoints.endpoint_id, endpoints.url,
+      endpoints.headers_sealed, endpoints.secret_sealed, endpoints.timeout_ms, endpoints.retry_attempts,
+      endpoints.retry_window_ms, endpoints.removed_at, deliveries.attempts_before, ${signingAlong} AS old_secrets`;
+
+/** SQL: the rows of {@link claimOf}. @param claimed the table expression with {@link claimedColumns}. */
+export const wholeClaims = (claimed: string): string => `
+    SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt, claimed.attempts_before AS "attemptsBefore",
+      CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
+      ${content.event} AS event, ${content.webhookId} AS "webhookId", ${content.payload} AS payload,
+      ${content.projectId} AS "projectId", ${content.sessionId} AS "sessionId",
+      extract(epoch FROM clock_timestamp() - claimed.first_claimed_at)::float8 * 1000 AS "triedForMs",
+      claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
+      claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
+      claimed.secret_sealed AS "secretSealed", claimed.old_secrets AS "oldSecretsSealed", claimed.timeout_ms AS "timeoutMs",
+      -- A test is one attempt, whatever the endpoint wishes.
+      CASE WHEN claimed.trigger <> 'test' THEN claimed.retry_attempts END AS "retryAttempts",
+      claimed.retry_window_ms AS "retryWindowMs",
+      claimed.removed_at IS NOT NULL AS "endpointRemoved",
+      ${content.recordingObjectKey} AS "recordingObjectKey"
+    FROM ${claimed} AS claimed ${contentJoins("claimed")}`;
+
 /**
  * A claim of first attempts or of retries.
  *
@@ -144,29 +171,12 @@ const claimSql = (kind: ClaimKind): string => `
     UPDATE deliveries
     SET state = 'in_flight', attempts = attempts + 1, worker_id = $1, claimed_at = clock_timestamp(),
       first_claimed_at = coalesce(first_claimed_at, clock_timestamp()),
-      lease_until = clock_timestamp() + (endpoints.timeout_ms + $5::int) * interval '1 millisecond'
+      lease_until = ${leaseFromNow("$5")}
     FROM examined, endpoints
     WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers = 0
       AND endpoints.endpoint_id = deliveries.endpoint_id
-    RETURNING deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.in_lane,
-      deliveries.attempts, deliveries.trigger, deliveries.first_claimed_at, endpoints.endpoint_id, endpoints.url, endpoints.headers_sealed,
-      endpoints.secret_sealed, endpoints.timeout_ms, endpoints.retry_attempts, endpoints.retry_window_ms,
-      endpoints.removed_at, deliveries.attempts_before, ${signingAlong} AS old_secrets
-  ), whole AS (
-    SELECT claimed.delivery_id AS "deliveryId", claimed.attempts AS attempt, claimed.attempts_before AS "attemptsBefore",
-      CASE WHEN claimed.trigger = 'live' AND claimed.attempts > 1 THEN 'retry' ELSE claimed.trigger END AS trigger,
-      ${content.event} AS event, ${content.webhookId} AS "webhookId", ${content.payload} AS payload,
-      ${content.projectId} AS "projectId", ${content.sessionId} AS "sessionId",
-      extract(epoch FROM clock_timestamp() - claimed.first_claimed_at)::float8 * 1000 AS "triedForMs",
-      claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
-      claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
-      claimed.secret_sealed AS "secretSealed", claimed.old_secrets AS "oldSecretsSealed", claimed.timeout_ms AS "timeoutMs",
-      -- A test is one attempt, whatever the endpoint wishes.
-      CASE WHEN claimed.trigger <> 'test' THEN claimed.retry_attempts END AS "retryAttempts",
-      claimed.retry_window_ms AS "retryWindowMs",
-      claimed.removed_at IS NOT NULL AS "endpointRemoved",
-      ${content.recordingObjectKey} AS "recordingObjectKey"
-    FROM claimed ${contentJoins("claimed")}
+    RETURNING ${claimedColumns}
+  ), whole AS (${wholeClaims("claimed")}
   )
   -- One row at least, for what is told of the endpoints.
   SELECT whole.*, told.emptied, told.unfinished, told.untouched
@@ -185,10 +195,14 @@ const claimSql = (kind: ClaimKind): string => `
 const firstSql = claimSql("first");
 const againSql = claimSql("again");
 
-type Row = Omit<Claim, "retries" | "deliveryId"> & {
+/** A row of {@link wholeClaims}; of an answer that tells of more, one without a claim has nulls. */
+export type ClaimRow = Omit<Claim, "retries" | "deliveryId"> & {
   readonly deliveryId: number | null;
   readonly retryAttempts: number | null;
   readonly retryWindowMs: number | null;
+};
+
+type Row = ClaimRow & {
   readonly emptied: string[] | null;
   readonly unfinished: string[] | null;
   readonly untouched: string[] | null;
@@ -207,27 +221,46 @@ export async function claimDue(
     values: [workerId, room.limit, room.perEndpoint, room.endpoints, leaseMarginMs],
   });
   return {
-    claims: rows.flatMap(({ deliveryId, ...row }) =>
-      deliveryId === null ? [] : [claimOf({ ...row, deliveryId })],
-    ),
+    claims: claimsOf(rows),
     emptied: rows[0]?.emptied ?? [],
     unfinished: rows[0]?.unfinished ?? [],
     untouched: rows[0]?.untouched ?? [],
   };
 }
 
-function claimOf(row: Row & { deliveryId: number }): Claim {
-  const {
-    retryAttempts,
-    retryWindowMs,
-    emptied: _emptied,
-    unfinished: _unfinished,
-    untouched: _untouched,
-    ...claim
-  } = row;
-  const retries =
-    retryAttempts === null || retryWindowMs === null
-      ? null
-      : { attempts: retryAttempts, windowMs: retryWindowMs };
-  return { ...claim, retries };
+/** The claims in an answer. */
+export function claimsOf(rows: readonly ClaimRow[]): Claim[] {
+  return rows.flatMap((row) => {
+    const { deliveryId, retryAttempts, retryWindowMs, ...claim } = row;
+    if (deliveryId === null) return [];
+    const retries =
+      retryAttempts === null || retryWindowMs === null
+        ? null
+        : { attempts: retryAttempts, windowMs: retryWindowMs };
+    return [
+      {
+        deliveryId,
+        attempt: claim.attempt,
+        attemptsBefore: claim.attemptsBefore,
+        trigger: claim.trigger,
+        event: claim.event,
+        webhookId: claim.webhookId,
+        payload: claim.payload,
+        triedForMs: claim.triedForMs,
+        projectId: claim.projectId,
+        sessionId: claim.sessionId,
+        sessionKey: claim.sessionKey,
+        inLane: claim.inLane,
+        endpointId: claim.endpointId,
+        url: claim.url,
+        headersSealed: claim.headersSealed,
+        secretSealed: claim.secretSealed,
+        oldSecretsSealed: claim.oldSecretsSealed,
+        timeoutMs: claim.timeoutMs,
+        retries,
+        endpointRemoved: claim.endpointRemoved,
+        recordingObjectKey: claim.recordingObjectKey,
+      },
+    ];
+  });
 }
