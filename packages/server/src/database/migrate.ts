@@ -23,7 +23,7 @@ import { up as lists } from "./migrations/0020-lists.ts";
 import { isUnavailable } from "./pool.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
-export const migrations: Record<MigrationName, Migration> = {
+const migrations: Record<MigrationName, Migration> = {
   "0001-tenants": { up: tenants },
   "0002-sessions-and-events": { up: sessions },
   "0003-deliveries": { up: deliveries },
