@@ -10,6 +10,8 @@ const artifacts = resolve(import.meta.dirname, "../../../artifacts/dashboard");
 const widths = { laptop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } } as const;
 export type Width = keyof typeof widths;
 export type Scheme = "light" | "dark";
+/** How long a page may take to fit itself to another width or scheme, in milliseconds. */
+const redrawMs = 300;
 
 /** A Chromium of Debian's with an empty profile, which asks no other host for anything. */
 export async function launchChromium(): Promise<Browser> {
@@ -45,6 +47,8 @@ export interface Visitor {
   visit(path: string): Promise<void>;
   /** Keeps a picture of what is seen. */
   picture(name: string): Promise<void>;
+  /** Keeps four: in light and dark, on a laptop and on a phone; then it is as before. */
+  pictures(name: string): Promise<void>;
 }
 
 interface VisitorOptions {
@@ -90,6 +94,10 @@ export async function openVisitor(
     });
     if (!answer.ok()) throw new Error(`signing in was answered ${answer.status()}: ${await answer.text()}`);
   }
+  const keep = async (name: string, of: Width, by: Scheme): Promise<void> => {
+    await mkdir(artifacts, { recursive: true });
+    await page.screenshot({ path: join(artifacts, `${name}-${widths[of].width}-${by}.png`) });
+  };
   return {
     context,
     page,
@@ -99,9 +107,19 @@ export async function openVisitor(
       // Not by its role: an open sheet hides it from those who ask for roles.
       await page.locator("h1").waitFor();
     },
-    async picture(name) {
-      await mkdir(artifacts, { recursive: true });
-      await page.screenshot({ path: join(artifacts, `${name}-${widths[width].width}-${scheme}.png`) });
+    picture: (name) => keep(name, width, scheme),
+    async pictures(name) {
+      for (const of of ["laptop", "phone"] as const) {
+        await page.setViewportSize(widths[of]);
+        for (const by of ["light", "dark"] as const) {
+          await page.emulateMedia({ colorScheme: by });
+          // What is drawn by its size is drawn anew.
+          await page.waitForTimeout(redrawMs);
+          await keep(name, of, by);
+        }
+      }
+      await page.setViewportSize(widths[width]);
+      await page.emulateMedia({ colorScheme: scheme });
     },
   };
 }

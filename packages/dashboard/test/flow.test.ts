@@ -54,7 +54,7 @@ describe("a new user", () => {
     await page.getByText("No attempt yet").waitFor();
     await visitor.visit("/inspector");
     await page.getByText("Nothing has arrived yet").waitFor();
-    await visitor.picture("empty-inspector");
+    await visitor.pictures("empty-inspector");
   });
 
   test("sets the agent's webhook for three events, with what the API says at the field", async () => {
@@ -76,6 +76,7 @@ describe("a new user", () => {
     await page.getByText('"extractedVariables"').first().waitFor();
     await page.getByRole("button", { name: "Save the webhook" }).click();
     await page.getByText("Saved.").waitFor();
+    await visitor.pictures("webhook-saved");
     expect(await page.getByLabel("Value of header 1").inputValue()).toBe("••••tion");
     const { body } = await server.api("GET", `/v1/projects/${server.projectId}/agent`);
     expect(body.data.postSessionWebhook).toMatchObject({
@@ -94,7 +95,7 @@ describe("a new user", () => {
       "sendoff-trigger": "test",
       "x-route": "clinic-production",
     });
-    await visitor.picture("test-event");
+    await visitor.pictures("test-event");
   });
 
   test("rotates the signing secret, which is shown once and signs at once", async () => {
@@ -141,7 +142,7 @@ describe("a new user", () => {
     expect(code, output).toBe(0);
     await page.getByText(/\d+ came while you watch\./).waitFor();
     expect(await page.getByRole("row").count()).toBeGreaterThan(before);
-    await visitor.picture("live-tail");
+    await visitor.pictures("live-tail");
   });
 
   test("opens a call and sees its lanes in order", async () => {
@@ -164,7 +165,7 @@ describe("a new user", () => {
     expect(await left(/^session.ended, attempt 1/)).toBeLessThan(await left(/^session.finalized, attempt 1/));
     // Nobody subscribed to it, and the page says so.
     await lanes.getByText("Went nowhere: not subscribed").waitFor();
-    await visitor.picture("session");
+    await visitor.pictures("session");
     await page.reload();
     await page.getByRole("heading", { name: "call.seen-1" }).waitFor();
   });
@@ -176,7 +177,7 @@ describe("a new user", () => {
     const sheet = page.getByRole("dialog");
     await sheet.getByRole("region", { name: "Request", exact: true }).getByText('"callStatus"').waitFor();
     await sheet.getByRole("region", { name: "Response", exact: true }).getByText('"stored"').waitFor();
-    await visitor.picture("attempt");
+    await visitor.pictures("attempt");
     await sheet.getByRole("button", { name: "Copy as curl" }).click();
     const copied = (await page.evaluate("navigator.clipboard.readText()")) as string;
     expect(copied).toContain(`curl -sS -X POST '${sink.url}'`);
@@ -207,7 +208,7 @@ describe("a new user", () => {
     await page.getByText("Signature valid").first().waitFor();
     await page.getByRole("button", { name: "Hono" }).click();
     await page.getByText('import { Hono } from "hono";').waitFor();
-    await visitor.picture("inspector");
+    await visitor.pictures("inspector");
   });
 
   test("sees why an event went nowhere", async () => {

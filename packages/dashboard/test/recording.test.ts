@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 test("a call's audio plays past its middle, is sought by keyboard, shows its waveform and can be downloaded", async () => {
-  const { page, visit, picture, misdeeds } = await openVisitor(browser, server);
+  const { page, visit, pictures, misdeeds } = await openVisitor(browser, server);
   await visit("/sessions/call-heard");
   const position = page.getByRole("slider", { name: "Position in the recording" });
   await expect.poll(() => position.getAttribute("aria-valuetext")).toBe(`0:00 of 0:0${seconds}`);
@@ -41,7 +41,7 @@ test("a call's audio plays past its middle, is sought by keyboard, shows its wav
   await page.getByRole("button", { name: "Play" }).click();
   await until("it has played past its middle", async () => Number(await position.inputValue()) > seconds / 2);
   await page.getByRole("button", { name: "Pause" }).click();
-  await picture("recording");
+  await pictures("recording");
   await position.focus();
   await page.keyboard.press("Home");
   expect(Number(await position.inputValue())).toBe(0);
