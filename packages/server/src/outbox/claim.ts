@@ -97,11 +97,15 @@ export const signingAlong = `ARRAY(
           WITH ORDINALITY AS old (sealed, until, position)
         WHERE old.until > clock_timestamp() ORDER BY old.position)`;
 
-/** SQL: when a claim of this moment ends. @param margin the parameter with {@link leaseMarginMs}. */
-export const leaseFromNow = (margin: string): string =>
-  `clock_timestamp() + (endpoints.timeout_ms + ${margin}::int) * interval '1 millisecond'`;
+/**
+ * SQL: when a claim of this moment ends.
+ * @param timeout the endpoint's `timeout_ms`.
+ * @param margin the parameter with {@link leaseMarginMs}.
+ */
+export const leaseFromNow = (timeout: string, margin: string): string =>
+  `clock_timestamp() + (${timeout} + ${margin}::int) * interval '1 millisecond'`;
 
-/** SQL: what a statement returns that has put `deliveries` in flight, with their `endpoints`, for {@link wholeClaims}. */
+/** SQL: what a statement tells that has put `deliveries` in flight, with their `endpoints`, for {@link wholeClaims}. */
 export const claimedColumns = `deliveries.delivery_id, deliveries.event_id, deliveries.session_key, deliveries.in_lane,
       deliveries.attempts, deliveries.trigger, deliveries.first_claimed_at, endpoints.endpoint_id, endpoints.url,
       endpoints.headers_sealed, endpoints.secret_sealed, endpoints.timeout_ms, endpoints.retry_attempts,
@@ -171,7 +175,7 @@ const claimSql = (kind: ClaimKind): string => `
     UPDATE deliveries
     SET state = 'in_flight', attempts = attempts + 1, worker_id = $1, claimed_at = clock_timestamp(),
       first_claimed_at = coalesce(first_claimed_at, clock_timestamp()),
-      lease_until = ${leaseFromNow("$5")}
+      lease_until = ${leaseFromNow("endpoints.timeout_ms", "$5")}
     FROM examined, endpoints
     WHERE deliveries.delivery_id = examined.delivery_id AND examined.blockers = 0
       AND endpoints.endpoint_id = deliveries.endpoint_id

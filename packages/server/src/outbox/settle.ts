@@ -35,8 +35,9 @@ const goes = "mine.claims_next AND deliveries.attempts = 0";
 // Outcome and log row are one commit. Worker and attempt guard it: what was taken over meanwhile finds no row here, and
 // its log row was written by the takeover. The next delivery of a lane is due with the same commit, so that it goes out
 // also when this worker dies right after; or it is in flight with the same commit, which spares the one that claims it
-// (ADR 0044): nothing is before it, for its lane's earlier ones are gone and this one was the earliest. Of a session that was erased meanwhile the answer is not kept and nothing is
-// tried again; the mark is on the delivery, for its row is the one that the erasing and this statement both lock.
+// (ADR 0044): nothing is before it, for its lane's earlier ones are gone and this one was the earliest. Of a session that
+// was erased meanwhile the answer is not kept and nothing is tried again; the mark is on the delivery, for its row is the
+// one that the erasing and this statement both lock.
 const settleSql = `
   WITH input AS (
     SELECT * FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -46,6 +47,7 @@ const settleSql = `
       response_body, duration_ms, recording_url, settled_as, again_after_ms, project_id, event, webhook_id, claims_next)
   ), mine AS (
     SELECT deliveries.*, input.claims_next,
+      (SELECT timeout_ms FROM endpoints WHERE endpoints.endpoint_id = deliveries.endpoint_id) AS timeout_ms,
       CASE WHEN NOT deliveries.session_erased THEN input.again_after_ms END AS again_after_ms
     FROM deliveries JOIN input USING (delivery_id)
     WHERE deliveries.attempts = input.attempt AND deliveries.worker_id = $1
@@ -64,8 +66,9 @@ const settleSql = `
       attempts = deliveries.attempts + (${goes})::int, worker_id = CASE WHEN ${goes} THEN $1::uuid END,
       claimed_at = CASE WHEN ${goes} THEN clock_timestamp() END,
       first_claimed_at = CASE WHEN ${goes} THEN clock_timestamp() ELSE deliveries.first_claimed_at END,
-      lease_until = CASE WHEN ${goes} THEN ${leaseFromNow("$20")} END
-    FROM mine JOIN endpoints ON endpoints.endpoint_id = mine.endpoint_id
+      lease_until = CASE WHEN ${goes} THEN ${leaseFromNow("mine.timeout_ms", "$20")} END
+    -- No other table here: on empty tables the planner would go from endpoints to all that waits there.
+    FROM mine
     WHERE mine.again_after_ms IS NULL AND mine.in_lane AND deliveries.in_lane
       AND deliveries.session_key = mine.session_key AND deliveries.endpoint_id = mine.endpoint_id
       AND deliveries.delivery_id + 0 > mine.delivery_id AND deliveries.state = 'pending'
@@ -74,8 +77,12 @@ const settleSql = `
         WHERE between_them.in_lane AND between_them.session_key = mine.session_key
           AND between_them.endpoint_id = mine.endpoint_id AND between_them.delivery_id + 0 > mine.delivery_id
           AND between_them.delivery_id + 0 < deliveries.delivery_id)
-    RETURNING deliveries.state, ${claimedColumns}
-  ), whole AS (${wholeClaims("(SELECT * FROM freed WHERE state = 'in_flight')")}
+    RETURNING deliveries.*
+  ), claimed AS (
+    SELECT ${claimedColumns}
+    FROM freed AS deliveries JOIN endpoints ON endpoints.endpoint_id = deliveries.endpoint_id
+    WHERE deliveries.state = 'in_flight'
+  ), whole AS (${wholeClaims("claimed")}
   ), logged AS (
     INSERT INTO webhook_logs (${logColumns.join(", ")})
     SELECT input.project_id, mine.session_key, input.session_id, mine.event_id, input.event,
