@@ -13,6 +13,7 @@ import {
   countLogged,
   describeLogged,
   drained,
+  loadEndpoints,
   measureReference,
   measureWindow,
   reportsTo,
@@ -22,7 +23,6 @@ import { sleep } from "./time.ts";
 
 const defaults = { size: 1_000_000, held: 10, seconds: 20, endpoints: 50, rate: 100 };
 const logsPerDelivery = 10;
-const healthyEndpoints = 4;
 const warmUpSeconds = 4;
 /** Into so many the time is divided for which the transaction is held. */
 const heldWindows = 10;
@@ -38,7 +38,7 @@ export const growth: Benchmark = {
     const seconds = run.settings.seconds ?? defaults.seconds;
     const size = run.settings.size ?? defaults.size;
     const heldMinutes = run.settings.held ?? defaults.held;
-    const ports = await stage.sink.listen(healthyEndpoints);
+    const ports = await stage.sink.listen(loadEndpoints);
     await stage.sink.behave(ports, "count");
     const healthy = await createProjects(stage, ports, () => ({}), ["session.ended"]);
     const empty = await look(run, stage, healthy, "empty", [seconds]);

@@ -14,6 +14,7 @@ import { createProgress, type Progress } from "./progress.ts";
 import { receiver } from "./receiver.ts";
 import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
+import { steps } from "./steps.ts";
 import { formatTable } from "./table.ts";
 import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
@@ -21,6 +22,7 @@ import { versus } from "./versus.ts";
 
 const benchmarks: readonly Benchmark[] = [
   throughput,
+  steps,
   latency,
   neighbour,
   backlog,

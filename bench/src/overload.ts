@@ -5,11 +5,18 @@ import { startFlood } from "./flood.ts";
 import { runOpenLoop } from "./open-loop.ts";
 import { findingsOf, type Memory, type Outcome } from "./overload-findings.ts";
 import { memoryOf } from "./proc.ts";
-import { countLogged, describeLogged, drained, measureWindow, reportsTo } from "./saturation.ts";
+import {
+  countLogged,
+  describeLogged,
+  drained,
+  loadEndpoints,
+  measureWindow,
+  reportsTo,
+} from "./saturation.ts";
 import { openStage, type Stage } from "./stage.ts";
 import { nowNs, sleep } from "./time.ts";
 
-const defaults = { seconds: 600, endpoints: 4 };
+const defaults = { seconds: 600, endpoints: loadEndpoints };
 const warmUpSeconds = 4;
 const overloadFactor = 3;
 /** Longest time that the overload lasts. */

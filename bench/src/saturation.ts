@@ -9,8 +9,10 @@ import type { Scope } from "./scope.ts";
 import type { Sink } from "./sink.ts";
 import { nowNs, sleep, until } from "./time.ts";
 
-/** Reports that are under way at a time. */
-export const loadConnections = 128;
+/** Reports that are under way at a time: with half as many the processors were idle for a quarter of the time. */
+export const loadConnections = 256;
+/** Endpoints that they are for: with fewer, what may be in flight to one of them is the limit, not the processors. */
+export const loadEndpoints = 16;
 /** Connections of the reference: more of them are slower. */
 const referenceConnections = 64;
 const referenceWarmUpMs = 1_000;

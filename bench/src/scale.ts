@@ -6,6 +6,7 @@ import {
   countLogged,
   drained,
   loadConnections,
+  loadEndpoints,
   measureWindow,
   reportsTo,
   totalCpu,
@@ -18,7 +19,7 @@ import { sleep } from "./time.ts";
 const ratioMax = 1.15;
 const apis = 2;
 const workers = 2;
-const defaults = { runs: 5, seconds: 10, endpoints: 4 };
+const defaults = { runs: 5, seconds: 10, endpoints: loadEndpoints };
 const warmUpSeconds = 4;
 
 /** What a delivery costs when the work is spread over processes. */

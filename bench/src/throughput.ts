@@ -6,6 +6,7 @@ import { memoryOf } from "./proc.ts";
 import {
   countLogged,
   drained,
+  loadEndpoints,
   measureReference,
   measureWindow,
   reportsTo,
@@ -18,7 +19,7 @@ import { sleep } from "./time.ts";
 /** Goals: performance, P1. */
 const ratioMin = 0.15;
 const cpuUsMax = 170;
-const defaults = { runs: 5, seconds: 10, endpoints: 4 };
+const defaults = { runs: 5, seconds: 10, endpoints: loadEndpoints };
 const warmUpSeconds = 4;
 
 /** How many deliveries a second Sendoff makes at saturation, beside what one process can send that does nothing else. */

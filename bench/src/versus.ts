@@ -4,11 +4,11 @@ import { median, round } from "./figures.ts";
 import { startFlood } from "./flood.ts";
 import type { Flooded } from "./flood-messages.ts";
 import { findRedis } from "./redis.ts";
-import { cpuOf, measureReference, perDelivery, reportsTo, totalCpu } from "./saturation.ts";
+import { cpuOf, loadEndpoints, measureReference, perDelivery, reportsTo, totalCpu } from "./saturation.ts";
 import { openGround } from "./stage.ts";
 import { nowNs, until } from "./time.ts";
 
-const defaults = { runs: 3, seconds: 10, endpoints: 4 };
+const defaults = { runs: 3, seconds: 10, endpoints: loadEndpoints };
 const warmUpSeconds = 3;
 /** How long a contender may take to deliver what it has accepted. */
 const deliverLimitMs = 600_000;

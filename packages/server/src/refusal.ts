@@ -14,7 +14,11 @@ export class Refusal extends Error {
     message: string,
     more: { details?: readonly ErrorDetail[]; headers?: Readonly<Record<string, string>> } = {},
   ) {
+    // It is an answer, not a fault: nobody reads where it was thrown, and finding that out is a sixth of what refusing costs.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.status = errorCatalogue[code].status;
     this.details = more.details ?? [];

@@ -68,6 +68,22 @@ describe("columns as binary arrays", () => {
     expect(await seen("text", values)).toEqual(values);
   });
 
+  test("values of any length, after and before short ones", async () => {
+    const values = ["a", "é".repeat(200_000), "b", "x".repeat(1_000_000), "c"];
+    expect(await seen("text", values)).toEqual(values);
+    const bytes = values.map((value) => Buffer.from(value));
+    expect(await seen("bytea", bytes)).toEqual(bytes.map((value) => `\\x${value.toString("hex")}`));
+    const many = Array.from({ length: 50_000 }, (_, index) => index);
+    expect(await seen("int", many)).toEqual(many.map(String));
+  });
+
+  test("a whole number that does not fit is refused, not cut", () => {
+    expect(() => column("smallint", [32_768])).toThrow(new RangeError("32768 is no 16-bit integer"));
+    expect(() => column("int", [2 ** 31])).toThrow(RangeError);
+    expect(() => column("int", [1.5])).toThrow(RangeError);
+    expect(() => column("bigint", [2 ** 53])).toThrow(RangeError);
+  });
+
   test("a NUL in a text is refused by PostgreSQL, as it is in any other parameter", async () => {
     await expect(seen("text", ["a\u0000b"])).rejects.toMatchObject({ code: "22021" });
   });

@@ -10,6 +10,7 @@ import { projectExists } from "../tenancy/projects.ts";
 import { type AuthParts, authorize } from "./auth.ts";
 import { readJson } from "./body.ts";
 import { asRefusal } from "./failure.ts";
+import { headerOf } from "./headers.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { validate } from "./validate.ts";
 
@@ -76,7 +77,7 @@ async function serve(
   const caller = await authorize(
     parts,
     {
-      authorization: authorizationOf(context.env.incoming),
+      authorization: headerOf(context.env.incoming, "authorization"),
       incoming: context.env.incoming,
       origins: {
         method: context.req.method,
@@ -97,17 +98,6 @@ async function serve(
   return answerResponse(await route.handle(call));
 }
 
-/** Value of the Authorization header, from the list as it came: Hono makes an object of all headers to look one up. */
-function authorizationOf({ rawHeaders }: HttpBindings["incoming"]): string | undefined {
-  let value: string | undefined;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string;
-    if (name.length !== 13 || name.toLowerCase() !== "authorization") continue;
-    value = value === undefined ? rawHeaders[at + 1] : `${value}, ${rawHeaders[at + 1]}`;
-  }
-  return value;
-}
-
 async function readBody(
   route: Route,
   context: AppContext,
@@ -121,8 +111,9 @@ async function readBody(
 }
 
 /** Whether no byte of a body follows (RFC 9112, section 6.3). */
-const isWithoutBody = ({ headers }: HttpBindings["incoming"]): boolean =>
-  headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+const isWithoutBody = (request: HttpBindings["incoming"]): boolean =>
+  headerOf(request, "transfer-encoding") === undefined &&
+  Number(headerOf(request, "content-length") ?? 0) === 0;
 
 /** The query's parameters; one that stands twice is refused, for nobody can know which was meant. */
 function singleQuery(context: AppContext): Record<string, string> {

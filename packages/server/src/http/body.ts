@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { boundJson, compactJson } from "../json-text.ts";
 import { Refusal } from "../refusal.ts";
+import { headerOf } from "./headers.ts";
 
 /** Bounds of a request's body. Behaviour, section 7; hostile cases, parameters. */
 export const bodyBytesMax = 1024 * 1024;
@@ -19,7 +20,7 @@ export async function readBytes(request: IncomingMessage, bytesMax: number): Pro
       // The rest of the body is still on its way: this connection cannot carry another request.
       headers: { connection: "close" },
     });
-  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
+  if (Number(headerOf(request, "content-length") ?? 0) > bytesMax) throw tooLarge();
   const chunks: Buffer[] = [];
   let bytes = 0;
   const whole = await readWhile(request, (chunk) => {
@@ -70,8 +71,8 @@ function readWhile(request: IncomingMessage, take: (chunk: Buffer) => boolean): 
  * @throws Refusal when it is not sent as JSON, too large, not UTF-8, not JSON, or nested too deep.
  */
 export async function readJson(request: IncomingMessage): Promise<{ value: unknown; text: string }> {
-  const type = request.headers["content-type"] ?? "";
-  const encoding = request.headers["content-encoding"];
+  const type = headerOf(request, "content-type") ?? "";
+  const encoding = headerOf(request, "content-encoding");
   if (encoding !== undefined && encoding !== "identity") {
     throw new Refusal("media_type_not_json", `The body is compressed (${encoding}); send it as it is.`);
   }

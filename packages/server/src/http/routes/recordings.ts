@@ -15,6 +15,7 @@ import type { RecordingStore, StoredObject } from "../../recordings/store.ts";
 import { readRecording } from "../../recordings/table.ts";
 import type { Uploads } from "../../recordings/upload.ts";
 import { Refusal } from "../../refusal.ts";
+import { headerOf } from "../headers.ts";
 import { allowLong } from "../long-requests.ts";
 import { type RecordedParts, recordedAt } from "../recorded.ts";
 import { type Route, route } from "../route.ts";
@@ -145,7 +146,7 @@ async function repeated(
   const { sha256 = null, contentType = null, bytes = null, seconds = null } = audio ?? {};
   if (sha256 === null || contentType === null || bytes === null) throw stands();
   // A length that differs needs no reading.
-  const length = request.headers["content-length"];
+  const length = headerOf(request, "content-length");
   if (length !== undefined && Number(length) !== bytes) throw stands();
   if ((await parts.uploads.digest(request)).sha256 !== sha256) throw stands();
   return {
