@@ -27,7 +27,7 @@ export function LanesDrawing({ lanes, endpoints, onAttempt }: DrawingProps): Rea
   return (
     <Scroller
       label="Lanes: what happened, from left to right"
-      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:9.5rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
+      className="relative overflow-x-auto rounded-b-xl pb-3 [--ending:6.2rem] [--gutter:10.25rem] sm:[--ending:7rem] sm:[--gutter:11.5rem]"
     >
       <div
         className="relative"
