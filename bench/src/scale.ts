@@ -1,3 +1,4 @@
+import type { StartFile } from "@sendoff/contract";
 import type { Benchmark, Findings, Goal, Run } from "./benchmark.ts";
 import { createProjects } from "./endpoints.ts";
 import { median, round } from "./figures.ts";
@@ -12,40 +13,44 @@ import {
   totalCpu,
   type Window,
 } from "./saturation.ts";
-import { type ApiStage, openHalves, openStage } from "./stage.ts";
+import type { Role } from "./sendoff.ts";
+import { openSpread, type SpreadStage } from "./stage.ts";
 import { sleep } from "./time.ts";
 
 /** Goal: performance, P5. */
 const ratioMax = 1.15;
-const apis = 2;
-const workers = 2;
+/** The ways to spread the work: the first is the goal's. */
+const ways: ReadonlyMap<string, readonly Role[]> = new Map<string, readonly Role[]>([
+  ["2 api + 2 worker", ["api", "api", "worker", "worker"]],
+  ["4 start", ["start", "start", "start", "start"]],
+]);
+const [goalWay = ""] = ways.keys();
 const defaults = { runs: 5, seconds: 10, endpoints: loadEndpoints };
 const warmUpSeconds = 4;
+/** Processes that send the load: as many as could have an API. */
+const loads = 4;
 
 /** What a delivery costs when the work is spread over processes. */
 export const scale: Benchmark = {
   name: "scale",
-  sentence: `Processor time per delivery at saturation with ${apis} sendoff api and ${workers} sendoff worker, as a ratio to one sendoff start.`,
+  sentence:
+    "Processor time per delivery at saturation with 2 sendoff api and 2 sendoff worker, and with 4 sendoff start, as a ratio to one sendoff start.",
   defaults,
   async run(run) {
-    const pairs: Pair[] = [];
+    const rounds: Round[] = [];
     let postgres = "";
     const runs = run.settings.runs ?? defaults.runs;
     for (let number = 1; number <= runs; number++) {
-      const stage = await openStage(run);
-      postgres = stage.postgresVersion;
-      const url = stage.sendoff.start.apiUrl;
-      // As many loads as there are APIs in the other half of the pair, so that both get the same.
-      const urls = Array.from({ length: apis }, () => url);
-      const one = await play(run, stage, urls, [stage.sendoff.pid], `pair ${number} of ${runs}, one`);
-      await run.scope.end();
-      const apart = await openHalves(run, apis, workers);
-      const apiUrls = apart.halves.starts.map(({ apiUrl }) => apiUrl);
-      const many = await play(run, apart, apiUrls, apart.halves.pids, `pair ${number} of ${runs}, apart`);
-      await run.scope.end();
-      pairs.push({ one, many });
+      const outcomes = new Map<string, Outcome>();
+      for (const [name, roles] of [["one", ["start"]] as const, ...ways]) {
+        const stage = await openSpread(run, roles);
+        postgres = stage.postgresVersion;
+        outcomes.set(name, await play(run, stage, `round ${number} of ${runs}, ${name}`));
+        await run.scope.end();
+      }
+      rounds.push(outcomes);
     }
-    return findingsOf(pairs, postgres);
+    return findingsOf(rounds, postgres);
   },
 };
 
@@ -56,31 +61,27 @@ interface Outcome extends Window<Part> {
   readonly logDifference: number;
 }
 
-/** One process, and the same work spread. */
-interface Pair {
-  readonly one: Outcome;
-  readonly many: Outcome;
-}
+/** One process, and the same work spread, by the names of {@link ways}. */
+type Round = ReadonlyMap<string, Outcome>;
 
-async function play(
-  run: Run,
-  stage: ApiStage,
-  apiUrls: readonly string[],
-  serverPids: readonly number[],
-  step: string,
-): Promise<Outcome> {
-  const { sink, database } = stage;
+async function play(run: Run, stage: SpreadStage, step: string): Promise<Outcome> {
+  const { sink, database, spread } = stage;
   run.progress.step(`${step} ...`);
   const ports = await sink.listen(run.settings.endpoints ?? defaults.endpoints);
   await sink.behave(ports, "count");
   const projects = await createProjects(stage, ports, () => ({}), ["session.ended"]);
+  // As many loads for one process as for four, so that all get the same.
+  const urls = Array.from({ length: loads }, (_, index) => {
+    const start = spread.starts[index % spread.starts.length] as StartFile;
+    return start.apiUrl;
+  });
   const floods = await Promise.all(
-    apiUrls.map((url, index) =>
-      startFlood(run.scope, reportsTo(url, projects, `flood${index}`, loadConnections / apiUrls.length)),
+    urls.map((url, index) =>
+      startFlood(run.scope, reportsTo(url, projects, `flood${index}`, loadConnections / loads)),
     ),
   );
   await sleep(warmUpSeconds * 1_000);
-  const parts = { server: serverPids, postgres: [stage.postgresPid] };
+  const parts = { server: spread.pids, postgres: [stage.postgresPid] };
   const window = await measureWindow(sink, floods, parts, run.settings.seconds ?? defaults.seconds);
   await Promise.all(floods.map((flood) => flood.end()));
   await drained(database, projects);
@@ -89,11 +90,15 @@ async function play(
 
 const cpuOf = ({ cpuUs }: Outcome): number => totalCpu(cpuUs);
 
-function findingsOf(pairs: readonly Pair[], postgres: string): Findings {
-  const ratios = pairs.map(({ one, many }) => cpuOf(many) / cpuOf(one));
-  const ratio = round(median(ratios));
-  const off = pairs
-    .flatMap(({ one, many }) => [one, many])
+function findingsOf(rounds: readonly Round[], postgres: string): Findings {
+  const ratioOf = (one: Round, name: string): number =>
+    cpuOf(one.get(name) as Outcome) / cpuOf(one.get("one") as Outcome);
+  const ratios = Object.fromEntries(
+    [...ways.keys()].map((name) => [name, round(median(rounds.map((one) => ratioOf(one, name))))]),
+  );
+  const ratio = ratios[goalWay] ?? Number.NaN;
+  const off = rounds
+    .flatMap((one) => [...one.values()])
     .reduce((sum, outcome) => sum + Math.abs(outcome.logDifference), 0);
   const goals: Goal[] = [
     {
@@ -103,27 +108,31 @@ function findingsOf(pairs: readonly Pair[], postgres: string): Findings {
     },
     { text: "one row of webhook_logs per request", measured: `${off} rows off`, reached: off === 0 },
   ];
-  const row = (name: string, outcome: Outcome, ratio: number | null): Array<string | number> => [
-    name,
-    outcome.acceptedPerSecond,
-    outcome.deliveredPerSecond,
-    outcome.cpuUs.server,
-    outcome.cpuUs.postgres,
-    cpuOf(outcome),
-    ratio === null ? "" : ratio.toFixed(2),
-  ];
   return {
     tables: [
       {
-        title: `One sendoff start, and ${apis} sendoff api + ${workers} sendoff worker (a second; processor time in us per delivery; ratio of the pair)`,
+        title:
+          "sendoff processes on one database (a second; processor time in us per delivery; ratio to one of the same round)",
         columns: ["", "accepted", "delivered", "server", "PostgreSQL", "cpu", "ratio"],
-        rows: pairs.flatMap(({ one, many }, index) => [
-          row(`pair ${index + 1}, one`, one, null),
-          row(`pair ${index + 1}, ${apis} + ${workers}`, many, ratios[index] ?? Number.NaN),
-        ]),
+        rows: rounds.flatMap((one, index) =>
+          [...one].map(([name, outcome]) => [
+            `round ${index + 1}, ${name}`,
+            outcome.acceptedPerSecond,
+            outcome.deliveredPerSecond,
+            outcome.cpuUs.server,
+            outcome.cpuUs.postgres,
+            cpuOf(outcome),
+            ratioOf(one, name).toFixed(2),
+          ]),
+        ),
+      },
+      {
+        title: "Medians of the ratios",
+        columns: ["", "ratio"],
+        rows: Object.entries(ratios),
       },
     ],
-    figures: { pairs, ratio },
+    figures: { rounds: rounds.map((one) => Object.fromEntries(one)), ratios },
     goals,
     postgres,
   };

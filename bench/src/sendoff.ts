@@ -40,26 +40,26 @@ export async function startSendoff(
   return { ...process, start: await readStart(site, "data") };
 }
 
-/** Processes of `sendoff api` and `sendoff worker` on one database. */
-export interface Halves {
-  /** One per API. */
+/** What a process of Sendoff does: all of it, or a part. */
+export type Role = "start" | "api" | "worker";
+
+/** Several processes on one database. */
+export interface Spread {
+  /** One for each that has an API. */
   readonly starts: readonly StartFile[];
   readonly pids: readonly number[];
 }
 
 /** @throws Error with the end of its output when one does not start. */
-export async function startHalves(scope: Scope, site: Site, apis: number, workers: number): Promise<Halves> {
+export async function startSpread(scope: Scope, site: Site, roles: readonly Role[]): Promise<Spread> {
   // One key for all, as on several machines.
   const settings = { SENDOFF_SECRET_KEY: randomBytes(32).toString("base64"), ...site.settings };
-  const shared = { ...site, settings };
   const processes: SendoffProcess[] = [];
   const starts: StartFile[] = [];
-  for (let number = 1; number <= apis; number++) {
-    processes.push(await startProcess(scope, shared, "api", `api-${number}`));
-    starts.push(await readStart(site, `api-${number}`));
-  }
-  for (let number = 1; number <= workers; number++) {
-    processes.push(await startProcess(scope, shared, "worker", `worker-${number}`));
+  for (const [index, role] of roles.entries()) {
+    const name = `${role}-${index + 1}`;
+    processes.push(await startProcess(scope, { ...site, settings }, role, name));
+    if (role !== "worker") starts.push(await readStart(site, name));
   }
   return { starts, pids: processes.map(({ pid }) => pid) };
 }
@@ -71,7 +71,7 @@ async function readStart({ folder }: Site, name: string): Promise<StartFile> {
 async function startProcess(
   scope: Scope,
   { databaseUrl, folder, settings }: Site,
-  role: "start" | "api" | "worker",
+  role: Role,
   name: string,
 ): Promise<SendoffProcess> {
   const dataFolder = join(folder, name);

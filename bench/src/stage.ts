@@ -5,7 +5,14 @@ import type { StartFile } from "@sendoff/contract";
 import pg from "pg";
 import { Pool } from "undici";
 import type { Run } from "./benchmark.ts";
-import { type Halves, type SendoffProcess, type Site, startHalves, startSendoff } from "./sendoff.ts";
+import {
+  type Role,
+  type SendoffProcess,
+  type Site,
+  type Spread,
+  startSendoff,
+  startSpread,
+} from "./sendoff.ts";
 import { startEmbedded } from "./server-parts.ts";
 import { type Sink, startSink } from "./sink.ts";
 
@@ -35,9 +42,9 @@ export interface Stage extends ApiStage {
   readonly sendoff: SendoffProcess & { readonly start: StartFile };
 }
 
-/** A ground with `sendoff api` and `sendoff worker`. */
-export interface HalvesStage extends ApiStage {
-  readonly halves: Halves;
+/** A ground with several processes of Sendoff on one database. */
+export interface SpreadStage extends ApiStage {
+  readonly spread: Spread;
 }
 
 const apiConnections = 64;
@@ -73,14 +80,14 @@ export async function openStage(run: Run, settings: Site["settings"] = {}): Prom
   return { ...ground, sendoff, ...reach(run, sendoff.start) };
 }
 
-/** The same with the API and the deliveries in processes of their own. */
-export async function openHalves(run: Run, apis: number, workers: number): Promise<HalvesStage> {
-  run.progress.step(`Starting PostgreSQL, ${apis} sendoff api, ${workers} sendoff worker and a sink ...`);
+/** The same with several processes. */
+export async function openSpread(run: Run, roles: readonly Role[]): Promise<SpreadStage> {
+  run.progress.step(`Starting PostgreSQL, a sink and sendoff ${roles.join(", ")} ...`);
   const ground = await openGround(run);
-  const halves = await startHalves(run.scope, { ...ground, settings: {} }, apis, workers);
-  const [first] = halves.starts;
-  if (first === undefined) throw new Error("Halves need an API.");
-  return { ...ground, halves, ...reach(run, first) };
+  const spread = await startSpread(run.scope, { ...ground, settings: {} }, roles);
+  const [first] = spread.starts;
+  if (first === undefined) throw new Error("Reports need an API.");
+  return { ...ground, spread, ...reach(run, first) };
 }
 
 function reach({ scope }: Run, start: StartFile): Pick<ApiStage, "api" | "developerKey"> {

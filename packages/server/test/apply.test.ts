@@ -1,12 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
-import { systemClock } from "../src/clock.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
-import { createLog } from "../src/log.ts";
-import { noHandover } from "../src/outbox/handover.ts";
 import type { Refusal } from "../src/refusal.ts";
+import { conversationEnded as conversation, createTestIntake } from "./intake.ts";
 
 let database: TestDatabase;
 const projectId = randomUUID();
@@ -16,26 +14,9 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
+const newIntake = (): ReportIntake => createTestIntake(database.pool);
 
-const newIntake = (): ReportIntake =>
-  createReportIntake({
-    pool: database.pool,
-    log: createLog("silent"),
-    graces,
-    handover: noHandover,
-    clock: systemClock,
-    onOwed: () => {},
-  });
-
-const conversationEnded = (variables = "{}"): Report => ({
-  type: "conversation-ended",
-  channel: "text",
-  currentNodeId: "closing",
-  messagesCount: 4,
-  extractedVariables: variables,
-  endedAt: null,
-});
+const conversationEnded = (variables = "{}"): Report => conversation("text", variables);
 
 async function eventsOf(sessionId: string): Promise<string[]> {
   const { rows } = await database.pool.query<{ event: string }>(

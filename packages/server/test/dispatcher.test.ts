@@ -9,14 +9,14 @@ import { systemClock } from "../src/clock.ts";
 import { createClients } from "../src/dispatch/clients.ts";
 import { createDispatcher, type Dispatcher, type DispatcherParts } from "../src/dispatch/dispatcher.ts";
 import type { Guard } from "../src/egress/guard.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
-import { noHandover } from "../src/outbox/handover.ts";
 import { createRecordingLinks } from "../src/recordings/links.ts";
 import { createSealer } from "../src/secrets/seal.ts";
 import { updateAgent } from "../src/tenancy/agents.ts";
 import { createProject } from "../src/tenancy/projects.ts";
+import { callEnded, conversationEnded, createTestIntake } from "./intake.ts";
 
 // The dispatcher with a clock or connections that a test decides on; sockets and PostgreSQL are real.
 
@@ -33,15 +33,7 @@ let dispatcher: Dispatcher | null = null;
 beforeEach(async () => {
   database = await createTestDatabase();
   sink = await startSink();
-  const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
-  intake = createReportIntake({
-    pool: database.pool,
-    log,
-    graces,
-    handover: noHandover,
-    clock: systemClock,
-    onOwed: (hints) => dispatcher?.wake(hints),
-  });
+  intake = createTestIntake(database.pool, { onOwed: (hints) => dispatcher?.wake(hints) });
   projectId = (await createProject(database.pool, "p")).id;
   const postSessionWebhook = {
     url: sink.url,
@@ -81,14 +73,7 @@ function start(more: Partial<DispatcherParts>): void {
 }
 
 const report = (sessionId: string) =>
-  intake.apply(projectId, sessionId, {
-    type: "conversation-ended",
-    channel: sessionId === "meet" ? "call" : "text",
-    currentNodeId: "closing",
-    messagesCount: 1,
-    extractedVariables: "{}",
-    endedAt: null,
-  });
+  intake.apply(projectId, sessionId, conversationEnded(sessionId === "meet" ? "call" : "text"));
 
 async function logs(): Promise<Array<Record<string, unknown>>> {
   const { rows } = await database.pool.query(
@@ -173,13 +158,7 @@ describe("a report that is committed while the delivery before it in its lane se
       settlings += 1;
       if (settlings > 1) return;
       // The settling has its view of the table; the report does not see its end yet.
-      await intake.apply(projectId, "meet", {
-        type: "call-ended",
-        callStatus: "userHangup",
-        callDuration: 1,
-        conversation: null,
-        endedAt: null,
-      });
+      await intake.apply(projectId, "meet", callEnded);
       await until("the report's own look is over", async () => {
         const { rows } = await database.pool.query(
           "SELECT count(*) AS n FROM deliveries WHERE state = 'pending' AND due_at > now()",

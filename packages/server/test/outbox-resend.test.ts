@@ -3,47 +3,25 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, emptyTables, type TestDatabase } from "../../../test/database.ts";
 import { until } from "../../../test/until.ts";
-import { systemClock } from "../src/clock.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
-import type { Report } from "../src/lifecycle/session.ts";
-import { createLog } from "../src/log.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import { cancelWaiting } from "../src/outbox/cancel.ts";
 import { type Claim, claimDue as claimKind } from "../src/outbox/claim.ts";
-import { noHandover } from "../src/outbox/handover.ts";
 import { oweAgain } from "../src/outbox/resend.ts";
-import type { AttemptResult } from "../src/outbox/result.ts";
 import { settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
 import { sendTest } from "../src/outbox/test-event.ts";
 import type { Refusal } from "../src/refusal.ts";
+import {
+  callEnded,
+  conversationEnded,
+  createTestIntake,
+  deliveredResult,
+  recordingFailed,
+} from "./intake.ts";
 
 const worker = randomUUID();
-const delivered: AttemptResult = {
-  outcome: "delivered",
-  errorCode: null,
-  failedStep: null,
-  responseStatus: 204,
-  responseBody: null,
-  durationMs: 1,
-  retryAfterMs: null,
-};
-const conversationEnded: Report = {
-  type: "conversation-ended",
-  channel: "call",
-  currentNodeId: "closing",
-  messagesCount: 4,
-  extractedVariables: "{}",
-  endedAt: null,
-};
-const callEnded: Report = {
-  type: "call-ended",
-  callStatus: "userHangup",
-  callDuration: 12,
-  conversation: null,
-  endedAt: null,
-};
-const recordingFailed: Report = { type: "recording-processed", success: false, objectKey: null, error: null };
-const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
+
+const conversation = conversationEnded("call");
 
 let database: TestDatabase;
 let intake: ReportIntake;
@@ -52,14 +30,7 @@ let endpointId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake({
-    pool: database.pool,
-    log: createLog("silent"),
-    graces,
-    handover: noHandover,
-    clock: systemClock,
-    onOwed: () => {},
-  });
+  intake = createTestIntake(database.pool);
 });
 afterAll(() => database.drop());
 
@@ -87,7 +58,7 @@ const settleAll = (claims: Claim[]): Promise<ReadonlySet<number>> =>
     worker,
     claims.map((claim) => ({
       claim,
-      result: delivered,
+      result: deliveredResult,
       recordingUrl: null,
       next: { kind: "settled" as const, as: "delivered" as const },
       claimsNext: false,
@@ -96,7 +67,7 @@ const settleAll = (claims: Claim[]): Promise<ReadonlySet<number>> =>
 
 /** A call whose four events have been delivered; answers their ids in the order of emission. */
 async function deliveredCall(sessionId: string): Promise<number[]> {
-  for (const report of [conversationEnded, recordingFailed, callEnded]) {
+  for (const report of [conversation, recordingFailed, callEnded]) {
     await intake.apply(projectId, sessionId, report);
   }
   for (let claims = await claimDue(); claims.length > 0; claims = await claimDue()) await settleAll(claims);
@@ -141,7 +112,7 @@ describe("resends", () => {
   });
 
   test("in the lane come before what is emitted later: session.finalized waits for them", async () => {
-    await intake.apply(projectId, "live", conversationEnded);
+    await intake.apply(projectId, "live", conversation);
     const [ended] = await claimDue();
     await settleAll([ended as Claim]);
     const { rows } = await database.pool.query<{ id: number }>(
@@ -167,7 +138,7 @@ describe("resends", () => {
   });
 
   test("of what has not settled are not made, and asking twice makes one", async () => {
-    await intake.apply(projectId, "open", conversationEnded);
+    await intake.apply(projectId, "open", conversation);
     const { rows } = await database.pool.query<{ id: number }>(
       "SELECT event_id AS id FROM events WHERE project_id = $1",
       [projectId],
@@ -273,8 +244,8 @@ describe("tests", () => {
     await database.pool.query(
       `UPDATE endpoints SET retry_attempts = 5, retry_window_ms = 60000, retry_window_text = '1m'`,
     );
-    await intake.apply(projectId, "waits", conversationEnded);
-    await intake.apply(projectId, "waits-too", conversationEnded);
+    await intake.apply(projectId, "waits", conversation);
+    await intake.apply(projectId, "waits-too", conversation);
     const answered = sendTest(database.pool, request());
     let claims: Claim[] = [];
     while (claims.length === 0) {

@@ -1,50 +1,27 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createTestDatabase, emptyTables, type TestDatabase } from "../../../test/database.ts";
-import { systemClock } from "../src/clock.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
-import { createLog } from "../src/log.ts";
 import { type Claim, type ClaimKind, claimDue as claim } from "../src/outbox/claim.ts";
 import { findDue } from "../src/outbox/find.ts";
-import { noHandover } from "../src/outbox/handover.ts";
 import { lanesOf as lanesOfHints } from "../src/outbox/hint.ts";
 import { bringUp, type Lane } from "../src/outbox/lane.ts";
-import type { AttemptResult } from "../src/outbox/result.ts";
 import { type Settled, type Settling, settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
+import {
+  callEnded,
+  conversationEnded,
+  createTestIntake,
+  deliveredResult,
+  recordingFailed,
+} from "./intake.ts";
 
 const workerA = randomUUID();
 const workerB = randomUUID();
 
-const delivered: AttemptResult = {
-  outcome: "delivered",
-  errorCode: null,
-  failedStep: null,
-  responseStatus: 204,
-  responseBody: Buffer.from([0x00, 0xff, 0xfe]),
-  durationMs: 12.5,
-  retryAfterMs: null,
-};
-
-const conversationEnded: Report = {
-  type: "conversation-ended",
-  channel: "call",
-  currentNodeId: "closing",
-  messagesCount: 4,
-  extractedVariables: '{"name":"Nancy"}',
-  endedAt: null,
-};
-const callEnded: Report = {
-  type: "call-ended",
-  callStatus: "userHangup",
-  callDuration: 12,
-  conversation: null,
-  endedAt: null,
-};
-const recordingFailed: Report = { type: "recording-processed", success: false, objectKey: null, error: null };
-
-const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
+const delivered = { ...deliveredResult, responseBody: Buffer.from([0x00, 0xff, 0xfe]), durationMs: 12.5 };
+const conversation = conversationEnded("call", '{"name":"Nancy"}');
 
 /** Claims first attempts with room for all of them, from every endpoint with something due. */
 const claimDue = (worker: string, limit: number): Promise<Claim[]> => claimKind(worker, "first", limit);
@@ -67,14 +44,7 @@ let projectId: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake({
-    pool: database.pool,
-    log: createLog("silent"),
-    graces,
-    handover: noHandover,
-    clock: systemClock,
-    onOwed: () => {},
-  });
+  intake = createTestIntake(database.pool);
 });
 afterAll(() => database.drop());
 
@@ -140,7 +110,7 @@ async function logs(): Promise<Array<Record<string, unknown>>> {
 
 describe("claiming", () => {
   test("of a lane only the earliest unsettled delivery is given out, whatever is due", async () => {
-    await reportAll("lane", callEnded, conversationEnded);
+    await reportAll("lane", callEnded, conversation);
     // Even when all of them are due at once.
     await database.pool.query("UPDATE deliveries SET due_at = now()");
     const first = await claimDue(workerA, 100);
@@ -154,13 +124,13 @@ describe("claiming", () => {
   });
 
   test("recording.ready is outside the lane: it is given out beside the others", async () => {
-    await reportAll("beside", conversationEnded, recordingFailed);
+    await reportAll("beside", conversation, recordingFailed);
     expect(events(await claimDue(workerA, 100)).sort()).toEqual(["recording.ready", "session.ended"]);
   });
 
   test("lanes of two endpoints go on without each other", async () => {
     const other = await addEndpoint(["session.ended", "call.ended"], "project");
-    await reportAll("two", conversationEnded, callEnded);
+    await reportAll("two", conversation, callEnded);
     const first = await claimDue(workerA, 100);
     expect(events(first)).toEqual(["session.ended", "session.ended"]);
     await settleAll(
@@ -172,7 +142,7 @@ describe("claiming", () => {
   });
 
   test("a delivery that was born while the one before it settled is found by its lane, or by itself a little later", async () => {
-    await reportAll("born", conversationEnded);
+    await reportAll("born", conversation);
     const first = await claimDue(workerA, 10);
     // The report is committed, and its deliveries see an attempt under way.
     await reportAll("born", callEnded);
@@ -195,7 +165,7 @@ describe("claiming", () => {
 
   test("many workers at once never get the same delivery", async () => {
     const sessions = Array.from({ length: 120 }, (_, index) => `many-${index}`);
-    await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversationEnded)));
+    await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversation)));
     const claims = await Promise.all(Array.from({ length: 8 }, () => claimDue(randomUUID(), 40)));
     const ids = claims.flat().map((claim) => claim.deliveryId);
     expect(new Set(ids).size).toBe(ids.length);
@@ -203,7 +173,7 @@ describe("claiming", () => {
   });
 
   test("the limit holds and the oldest come first", async () => {
-    for (const sessionId of ["old-1", "old-2", "old-3"]) await reportAll(sessionId, conversationEnded);
+    for (const sessionId of ["old-1", "old-2", "old-3"]) await reportAll(sessionId, conversation);
     const claims = await claimDue(workerA, 2);
     expect(claims.map((claim) => claim.sessionId)).toEqual(["old-1", "old-2"]);
   });
@@ -211,7 +181,7 @@ describe("claiming", () => {
 
 describe("settling", () => {
   test("removes the delivery and writes its row in one statement, bytes of the answer as they came", async () => {
-    await reportAll("settle", conversationEnded);
+    await reportAll("settle", conversation);
     const claims = await claimDue(workerA, 10);
     expect((await settleAll(workerA, claims)).size).toBe(1);
     const { rows } = await database.pool.query(
@@ -225,7 +195,7 @@ describe("settling", () => {
   });
 
   test("by another worker, for another attempt, or a second time changes nothing", async () => {
-    await reportAll("guard", conversationEnded);
+    await reportAll("guard", conversation);
     const claims = await claimDue(workerA, 10);
     expect((await settleAll(workerB, claims)).size).toBe(0);
     const otherAttempt = claims.map((claim) => ({ ...claim, attempt: claim.attempt + 1 }));
@@ -238,7 +208,7 @@ describe("settling", () => {
 
 describe("settling with a place for the next one of the lane", () => {
   test("claims it in the same commit, with all that an attempt needs, one after the other to the end", async () => {
-    await reportAll("on", conversationEnded, callEnded);
+    await reportAll("on", conversation, callEnded);
     const first = await claimDue(workerA, 10);
     expect(events(first)).toEqual(["session.ended"]);
     const second = await settleOn(workerA, first);
@@ -273,7 +243,7 @@ describe("settling with a place for the next one of the lane", () => {
 
   test("a lane of another endpoint, what is outside the lane and what is tried again are left alone", async () => {
     const other = await addEndpoint(["session.ended", "call.ended"], "project");
-    await reportAll("alone", conversationEnded, recordingFailed, callEnded);
+    await reportAll("alone", conversation, recordingFailed, callEnded);
     const claims = await claimDue(workerA, 10);
     const own = claims.filter(({ event, endpointId }) => event === "session.ended" && endpointId !== other);
     const { claims: next } = await settleOn(workerA, own);
@@ -292,14 +262,14 @@ describe("settling with a place for the next one of the lane", () => {
   });
 
   test("what was taken over meanwhile claims nothing", async () => {
-    await reportAll("late", conversationEnded, callEnded);
+    await reportAll("late", conversation, callEnded);
     const claims = await claimDue(workerA, 10);
     expect(await settleOn(workerB, claims)).toMatchObject({ freed: [], claims: [] });
     expect(await claimDue(workerB, 10)).toEqual([]);
   });
 
   test("of an endpoint that was removed the next one is claimed to be cancelled", async () => {
-    await reportAll("removed", conversationEnded, callEnded);
+    await reportAll("removed", conversation, callEnded);
     const claims = await claimDue(workerA, 10);
     await database.pool.query("UPDATE endpoints SET removed_at = now() WHERE project_id = $1", [projectId]);
     const { claims: next } = await settleOn(workerA, claims);
@@ -309,7 +279,7 @@ describe("settling with a place for the next one of the lane", () => {
 
 describe("taking over from a worker that died", () => {
   test("a lease that lasts is left alone", async () => {
-    await reportAll("alive", conversationEnded);
+    await reportAll("alive", conversation);
     await claimDue(workerA, 10);
     expect(await takeOver(database.pool)).toMatchObject({ unknown: 0, again: 0 });
     const { rows } = await database.pool.query(
@@ -320,7 +290,7 @@ describe("taking over from a worker that died", () => {
   });
 
   test("session.ended is due again with the same webhook-id, once; the lane waits for it", async () => {
-    await reportAll("again", conversationEnded, callEnded);
+    await reportAll("again", conversation, callEnded);
     const [lost] = await claimDue(workerA, 10);
     await endLeases();
     expect(await takeOver(database.pool)).toMatchObject({ unknown: 0, again: 1 });
@@ -346,7 +316,7 @@ describe("taking over from a worker that died", () => {
   });
 
   test("session.finalized settles as unknown and is not sent again", async () => {
-    await reportAll("final", conversationEnded, callEnded);
+    await reportAll("final", conversation, callEnded);
     for (const _event of ["session.ended", "call.ended"]) {
       await settleAll(workerA, await claimDue(workerA, 10));
     }
@@ -364,7 +334,7 @@ describe("taking over from a worker that died", () => {
   });
 
   test("the dead worker's own outcome comes too late to count", async () => {
-    await reportAll("late", conversationEnded);
+    await reportAll("late", conversation);
     const claims = await claimDue(workerA, 10);
     await endLeases();
     await takeOver(database.pool);
@@ -374,7 +344,7 @@ describe("taking over from a worker that died", () => {
 
   test("two that take over at once share the work and do none of it twice", async () => {
     const sessions = Array.from({ length: 50 }, (_, index) => `dead-${index}`);
-    await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversationEnded)));
+    await Promise.all(sessions.map((sessionId) => intake.apply(projectId, sessionId, conversation)));
     await claimDue(workerA, 100);
     await endLeases();
     const taken = await Promise.all([takeOver(database.pool), takeOver(database.pool)]);

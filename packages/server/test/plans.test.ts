@@ -3,9 +3,8 @@ import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
 import { until } from "../../../test/until.ts";
-import { systemClock } from "../src/clock.ts";
 import { createPool } from "../src/database/pool.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import { watchDeadlines } from "../src/lifecycle/deadlines.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import { createLog } from "../src/log.ts";
@@ -14,9 +13,9 @@ import { type Claim, claimDue } from "../src/outbox/claim.ts";
 import { findDue } from "../src/outbox/find.ts";
 import { bringUp } from "../src/outbox/lane.ts";
 import { release } from "../src/outbox/release.ts";
-import type { AttemptResult } from "../src/outbox/result.ts";
 import { settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
+import { conversationEnded, createTestIntake, deliveredResult } from "./intake.ts";
 
 // Each statement of the path of a delivery, on tables of a million rows: it goes by its index, and looks at no more rows
 // than it is about. What is asserted are the plans and counts that PostgreSQL tells (auto_explain), not durations.
@@ -33,7 +32,6 @@ const workerId = randomUUID();
 const projectId = randomUUID();
 const healthy = randomUUID();
 const dead = Array.from({ length: deadEndpoints }, () => randomUUID());
-const graces = { conversationMs: 60_000, callMs: 60_000, sessionMs: 3_600_000 };
 
 interface Scan {
   readonly table: string;
@@ -76,20 +74,10 @@ beforeAll(async () => {
   database = await createTestDatabase();
   await ensureLogPartitions(database.pool);
   await addEndpoints(database.pool);
+  await explainAll(database.pool);
   pool = createPool({ connectionString: database.url }, createLog("silent"), "path");
-  pool.on("connect", (client) => {
-    client.on("notice", note);
-    void client.query(
-      `LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;
-       SET auto_explain.log_timing = off; SET auto_explain.log_format = json; SET client_min_messages = log`,
-    );
-  });
-  intake = createReportIntake({
-    pool,
-    log: createLog("silent"),
-    graces,
-    clock: systemClock,
-    onOwed: () => {},
+  pool.on("connect", (client) => void client.on("notice", note));
+  intake = createTestIntake(pool, {
     handover: { workerId, reserve: () => true, begin: (claim) => claimed.push(claim), cancel: () => {} },
   });
 });
@@ -97,6 +85,22 @@ afterAll(async () => {
   await pool.end();
   await database.drop();
 });
+
+/** Connections that are made from now on tell the plan of each statement, with what it looked at. */
+async function explainAll(on: pg.Pool): Promise<void> {
+  const settings = {
+    session_preload_libraries: "auto_explain",
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_timing": "off",
+    "auto_explain.log_format": "json",
+    client_min_messages: "log",
+  };
+  const { rows } = await on.query<{ name: string }>("SELECT current_database() AS name");
+  for (const [name, value] of Object.entries(settings)) {
+    await on.query(`ALTER DATABASE "${rows[0]?.name}" SET ${name} = '${value}'`);
+  }
+}
 
 async function addEndpoints(on: pg.Pool): Promise<void> {
   await on.query("INSERT INTO projects (project_id, name) VALUES ($1, 'p')", [projectId]);
@@ -153,23 +157,7 @@ async function fill(on: pg.Pool): Promise<void> {
 
 const claimed: Claim[] = [];
 
-const ended: Report = {
-  type: "conversation-ended",
-  channel: "text",
-  currentNodeId: "end",
-  messagesCount: 1,
-  extractedVariables: "{}",
-  endedAt: null,
-};
-const ok: AttemptResult = {
-  outcome: "delivered",
-  errorCode: null,
-  failedStep: null,
-  responseStatus: 200,
-  responseBody: Buffer.from("ok"),
-  durationMs: 1,
-  retryAfterMs: null,
-};
+const ended = conversationEnded("text");
 
 /** Runs something and tells which index led it to which table, each once, in the order of names. */
 async function waysOf(act: () => Promise<unknown>): Promise<string[]> {
@@ -198,7 +186,7 @@ const report = (): Promise<unknown> =>
 async function settleAll(claims: readonly Claim[]): Promise<void> {
   const batch = claims.map((claim, index) => ({
     claim,
-    result: ok,
+    result: deliveredResult,
     recordingUrl: null,
     next: { kind: "settled", as: "delivered" } as const,
     claimsNext: index < 2 || claim.endpointId !== healthy,

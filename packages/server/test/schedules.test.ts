@@ -2,10 +2,8 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
-import { systemClock } from "../src/clock.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
-import { createLog } from "../src/log.ts";
 import { type Claim, claimDue } from "../src/outbox/claim.ts";
 import { findDue } from "../src/outbox/find.ts";
 import { bringUp, type Lane } from "../src/outbox/lane.ts";
@@ -13,13 +11,19 @@ import type { AttemptResult } from "../src/outbox/result.ts";
 import { afterAttempt } from "../src/outbox/retry.ts";
 import { settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
+import {
+  callEnded,
+  conversationEnded,
+  createTestIntake,
+  deliveredResult,
+  recordingFailed,
+} from "./intake.ts";
 
 // Schedules by seed: many sessions at once, each with its reports in an order of its own, and three workers that claim,
 // settle, lose hints and die at moments that the seed decides. The statements are the real ones, on a real PostgreSQL;
 // what would be a POST is noted instead. One session with what happens to it is one schedule.
 
 const sessionsPerRun = 1_500;
-const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
 
 let database: TestDatabase;
 let intake: ReportIntake;
@@ -28,11 +32,7 @@ let current: Run | null = null;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  intake = createReportIntake({
-    pool: database.pool,
-    log: createLog("silent"),
-    graces,
-    clock: systemClock,
+  intake = createTestIntake(database.pool, {
     handover: {
       get workerId() {
         return current?.committer.id ?? randomUUID();
@@ -41,37 +41,18 @@ beforeAll(async () => {
       begin: (claim) => current?.begun(claim),
       cancel: () => {},
     },
-    onOwed: () => {},
   });
 });
 afterAll(() => database.drop());
 
-const conversation = (channel: "call" | "text"): Report => ({
-  type: "conversation-ended",
-  channel,
-  currentNodeId: "closing",
-  messagesCount: 1,
-  extractedVariables: "{}",
-  endedAt: null,
-});
-const call: Report = {
-  type: "call-ended",
-  callStatus: "userHangup",
-  callDuration: 1,
-  conversation: null,
-  endedAt: null,
+const rejected: AttemptResult = {
+  ...deliveredResult,
+  outcome: "rejected",
+  errorCode: "http_error",
+  failedStep: "response",
+  responseStatus: 500,
 };
-const recording: Report = { type: "recording-processed", success: false, objectKey: null, error: null };
-
-const result = (delivered: boolean): AttemptResult => ({
-  outcome: delivered ? "delivered" : "rejected",
-  errorCode: delivered ? null : "http_error",
-  failedStep: delivered ? null : "response",
-  responseStatus: delivered ? 200 : 500,
-  responseBody: null,
-  durationMs: 1,
-  retryAfterMs: null,
-});
+const result = (delivered: boolean): AttemptResult => (delivered ? deliveredResult : rejected);
 
 /** What one attempt did on the wire that is not there. */
 interface Attempt {
@@ -131,8 +112,9 @@ class Run {
   }
 
   #script(): Report[] {
-    if (this.#random() < 0.3) return [conversation("text"), conversation("text")].slice(this.#below(2));
-    const facts = [conversation("call"), call, ...(this.#random() < 0.4 ? [recording] : [])];
+    if (this.#random() < 0.3)
+      return [conversationEnded("text"), conversationEnded("text")].slice(this.#below(2));
+    const facts = [conversationEnded("call"), callEnded, ...(this.#random() < 0.4 ? [recordingFailed] : [])];
     return this.#shuffled(
       this.#random() < 0.3 ? [...facts, facts[this.#below(facts.length)] as Report] : facts,
     );

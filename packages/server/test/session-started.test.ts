@@ -4,10 +4,8 @@ import { agentEvents } from "@sendoff/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
-import { systemClock } from "../src/clock.ts";
-import { createReportIntake, type ReportIntake } from "../src/lifecycle/apply.ts";
-import { createLog } from "../src/log.ts";
-import { noHandover } from "../src/outbox/handover.ts";
+import type { ReportIntake } from "../src/lifecycle/apply.ts";
+import { createTestIntake } from "./intake.ts";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -126,18 +124,7 @@ describe("session.started", () => {
 
   test("is emitted once when a session's first reports come at the same instant to several processes", async () => {
     const { id } = await projectWith({ url: "http://127.0.0.1:9/hook", events: ["session.started"] });
-    const log = createLog("silent");
-    const graces = { conversationMs: 30_000, callMs: 300_000, sessionMs: 21_600_000 };
-    const intakes = Array.from({ length: 4 }, () =>
-      createReportIntake({
-        pool: server.pool,
-        log,
-        graces,
-        handover: noHandover,
-        clock: systemClock,
-        onOwed: () => {},
-      }),
-    );
+    const intakes = Array.from({ length: 4 }, () => createTestIntake(server.pool));
     const sessionIds = Array.from({ length: 50 }, () => randomUUID());
     const reports = sessionIds.flatMap((sessionId) =>
       Array.from({ length: 8 }, (_, index) =>
