@@ -1,13 +1,17 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
-import { type ClaimRoom, claimDue, findDue } from "./server-parts.ts";
+import { type ClaimRoom, claimDue, createLowWater, findDue, systemClock } from "./server-parts.ts";
 import { msNs, nowNs, sleep } from "./time.ts";
 
 type Kind = "first" | "again";
 
 /** The room that an idle process with the standard limits has. */
 const perEndpoint = 32;
-const room = (endpoints: readonly string[]): ClaimRoom => ({ limit: 200, perEndpoint, endpoints });
+const room = (endpoints: readonly string[]): ClaimRoom => ({
+  limit: 200,
+  perEndpoint,
+  endpoints,
+});
 /** As many endpoints as a dispatcher claims from at once, of those that it found by looking. */
 const foundMax = 50;
 const pauseMs = 40;
@@ -38,6 +42,7 @@ export async function timeClaims(
   const client = await database.connect();
   // Planned as on a worker's own connections (database/pool.ts).
   await client.query("SET plan_cache_mode = force_generic_plan");
+  const lowWater = { first: createLowWater(systemClock), again: createLowWater(systemClock) };
   let working = true;
   const ended = work.finally(() => {
     working = false;
@@ -52,7 +57,9 @@ export async function timeClaims(
   };
   const claim = async (into: number[], kind: Kind, endpoints: readonly string[]): Promise<void> => {
     await client.query("BEGIN");
-    await timed(into, () => claimDue(pool, workerId, kind, room(endpoints)));
+    const since = lowWater[kind].of(endpoints);
+    const { marks } = await timed(into, () => claimDue(pool, workerId, kind, { ...room(endpoints), since }));
+    lowWater[kind].reached(since, marks);
     await client.query("ROLLBACK");
   };
   try {

@@ -5,6 +5,7 @@ import { type Claim, type ClaimKind, claimDue, leaseMarginMs } from "../outbox/c
 import { findDue } from "../outbox/find.ts";
 import { type Hint, lanesOf } from "../outbox/hint.ts";
 import { bringUp, type Lane } from "../outbox/lane.ts";
+import { createLowWater } from "../outbox/low-water.ts";
 
 /** Claims what is due, told by hints and by looking, as long as there is room. */
 export interface Claimer {
@@ -77,6 +78,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const lanes: Lane[] = [];
   /** Where deliveries of a kind wait that are due, as far as this process knows. */
   const backlogged = { first: new Set<string>(), again: new Set<string>() };
+  const lowWater = { first: createLowWater(clock), again: createLowWater(clock) };
   const settledLanes: Lane[] = [];
   let settledTimer: NodeJS.Timeout | undefined;
   let claiming: Promise<void> | null = null;
@@ -139,10 +141,12 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     const endpoints = takeFrom(queue, parts.isPaused);
     if (endpoints.length === 0) return;
     const free = parts.room(kind);
-    const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints };
+    const since = lowWater[kind].of(endpoints);
+    const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints, since };
     // Taken before the statement, so that our idea of the lease ends before the database's.
     const askedMs = clock.monotonicMs();
-    const { claims, emptied, unfinished, untouched } = await claimDue(pool, workerId, kind, room);
+    const { claims, emptied, unfinished, untouched, marks } = await claimDue(pool, workerId, kind, room);
+    lowWater[kind].reached(since, marks);
     for (const claim of claims) parts.begin(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
     for (const endpoint of emptied) backlogged[kind].delete(endpoint);
     // Who got no turn comes before the others next time, who had one after them.

@@ -2,6 +2,7 @@ import type { EventName, Trigger } from "@sendoff/contract";
 import type pg from "pg";
 import { content, contentJoins } from "./content.ts";
 import { lookAgainAt } from "./lane.ts";
+import { lateCommits } from "./low-water.ts";
 
 /** Retries that an endpoint has opted in to. */
 export interface RetryTerms {
@@ -52,6 +53,8 @@ export interface ClaimRoom {
   readonly perEndpoint: number;
   /** The endpoints to take from: what hints name and {@link findDue} finds. */
   readonly endpoints: readonly string[];
+  /** From where on deliveries wait there, where that is known (low-water.ts). */
+  readonly since?: ReadonlyMap<string, string>;
 }
 
 /** What a claim found. */
@@ -63,6 +66,8 @@ export interface Claimed {
   readonly unfinished: readonly string[];
   /** Endpoints that the limit left no deliveries for. */
   readonly untouched: readonly string[];
+  /** From where on more may wait, by endpoint. */
+  readonly marks: Readonly<Record<string, string>>;
 }
 
 /**
@@ -132,16 +137,16 @@ export const wholeClaims = (claimed: string): string => `
  * A claim of first attempts or of retries.
  *
  * The claim is committed before the first byte leaves (guarantees, "The protocol", 2). URL, headers and secret are those
- * of this moment. It takes from the endpoints that it is given and from no other, so that its cost does not grow with
- * anybody else's backlog. A lease in the past belongs to a worker that is dead, and holds no place. In a lane only the
- * earliest unsettled delivery can be claimed: settled ones are gone from the table, so an earlier row is an unsettled
- * one. One that is not the earliest is put off, so that no claim stumbles over it again and again; the settling of the
- * one before it makes it due.
+ * of this moment. It takes from the endpoints that it is given and from no other, and from where deliveries wait there, so that its
+ * cost grows neither with anybody else's backlog nor with what has settled. A lease in the past belongs to a worker that is
+ * dead, and holds no place. In a lane only the earliest unsettled delivery can be claimed: settled ones are gone from the
+ * table, so an earlier row is an unsettled one. One that is not the earliest is put off, so that no claim stumbles over it
+ * again and again; the settling of the one before it makes it due.
  */
 const claimSql = (kind: ClaimKind): string => `
   WITH room AS MATERIALIZED (
-    SELECT endpoints.endpoint_id, ${kind === "first" ? freeForFirst : freeForAgain} AS free
-    FROM unnest($4::uuid[]) WITH ORDINALITY AS named (endpoint_id, position)
+    SELECT endpoints.endpoint_id, named.since, ${kind === "first" ? freeForFirst : freeForAgain} AS free
+    FROM unnest($4::uuid[], $6::timestamptz[]) WITH ORDINALITY AS named (endpoint_id, since, position)
     JOIN endpoints ON endpoints.endpoint_id = named.endpoint_id
     CROSS JOIN LATERAL (
       SELECT count(*) AS all, count(*) FILTER (WHERE attempts = 1) AS first,
@@ -152,9 +157,10 @@ const claimSql = (kind: ClaimKind): string => `
     ORDER BY named.position
   ), due AS (
     SELECT taken.* FROM room CROSS JOIN LATERAL (
-      SELECT pending.delivery_id, pending.session_key, pending.endpoint_id, pending.in_lane
+      SELECT pending.delivery_id, pending.session_key, pending.endpoint_id, pending.in_lane, pending.due_at
       FROM deliveries AS pending
-      WHERE pending.endpoint_id = room.endpoint_id AND ${waits("pending", kind)} AND pending.due_at <= now()
+      WHERE pending.endpoint_id = room.endpoint_id AND ${waits("pending", kind)}
+        AND pending.due_at >= room.since AND pending.due_at <= now()
       ORDER BY pending.due_at, pending.delivery_id LIMIT greatest(room.free, 0)
       FOR UPDATE SKIP LOCKED) AS taken
     LIMIT $2
@@ -182,18 +188,22 @@ const claimSql = (kind: ClaimKind): string => `
     RETURNING ${claimedColumns}
   ), whole AS (${wholeClaims("claimed")}
   )
-  -- One row at least, for what is told of the endpoints.
-  SELECT whole.*, told.emptied, told.unfinished, told.untouched
+  -- What is told of the endpoints is in the first row alone, and makes one where nothing was claimed.
+  SELECT whole.*, told.emptied, told.unfinished, told.untouched, told.marks
   FROM (
-    SELECT array_agg(endpoint_id) FILTER (WHERE NOT limited AND taken < free) AS emptied,
+    SELECT (SELECT min("deliveryId") FROM whole) AS first,
+      array_agg(endpoint_id) FILTER (WHERE NOT limited AND taken < free) AS emptied,
       array_agg(endpoint_id) FILTER (WHERE taken > 0 AND (limited OR put_off > 0 AND taken >= free)) AS unfinished,
-      array_agg(endpoint_id) FILTER (WHERE limited AND taken = 0) AS untouched
+      array_agg(endpoint_id) FILTER (WHERE limited AND taken = 0) AS untouched,
+      json_object_agg(endpoint_id, CASE WHEN NOT limited AND taken < free THEN now() ELSE last END - ${lateCommits})
+        FILTER (WHERE taken > 0 OR NOT limited AND free > 0) AS marks
     FROM (
       SELECT room.endpoint_id, room.free, (SELECT count(*) FROM due) >= $2 AS limited,
         (SELECT count(*) FROM due WHERE due.endpoint_id = room.endpoint_id) AS taken,
+        (SELECT max(due_at) FROM due WHERE due.endpoint_id = room.endpoint_id) AS last,
         (SELECT count(*) FROM put_off WHERE put_off.endpoint_id = room.endpoint_id) AS put_off
       FROM room) AS counted) AS told
-  LEFT JOIN whole ON true
+  FULL JOIN whole ON whole."deliveryId" = told.first
   ORDER BY whole."deliveryId"`;
 
 const firstSql = claimSql("first");
@@ -210,6 +220,7 @@ type Row = ClaimRow & {
   readonly emptied: string[] | null;
   readonly unfinished: string[] | null;
   readonly untouched: string[] | null;
+  readonly marks: Record<string, string> | null;
 };
 
 /** Claims deliveries that are due, within the room, from one endpoint after the other. */
@@ -222,13 +233,21 @@ export async function claimDue(
   const { rows } = await pool.query<Row>({
     name: `delivery-claim-${kind}`,
     text: kind === "first" ? firstSql : againSql,
-    values: [workerId, room.limit, room.perEndpoint, room.endpoints, leaseMarginMs],
+    values: [
+      workerId,
+      room.limit,
+      room.perEndpoint,
+      room.endpoints,
+      leaseMarginMs,
+      room.endpoints.map((endpoint) => room.since?.get(endpoint) ?? "-infinity"),
+    ],
   });
   return {
     claims: claimsOf(rows),
     emptied: rows[0]?.emptied ?? [],
     unfinished: rows[0]?.unfinished ?? [],
     untouched: rows[0]?.untouched ?? [],
+    marks: rows[0]?.marks ?? {},
   };
 }
 

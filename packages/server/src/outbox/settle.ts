@@ -94,11 +94,12 @@ const settleSql = `
     FROM mine JOIN input USING (delivery_id)
     RETURNING delivery_id
   )
-  -- One row at least, for what is told of the settled ones.
+  -- What is told of the settled ones is in the first row alone, and makes one where nothing was claimed.
   SELECT whole.*, told.stored, told.freed
-  FROM (SELECT array(SELECT delivery_id FROM logged) AS stored,
+  FROM (SELECT (SELECT min("deliveryId") FROM whole) AS first, array(SELECT delivery_id FROM logged) AS stored,
     array(SELECT endpoint_id::text FROM freed WHERE state = 'pending') AS freed) AS told
-  LEFT JOIN whole ON true`;
+  FULL JOIN whole ON whole."deliveryId" = told.first
+  ORDER BY whole."deliveryId"`;
 
 /** What became of a batch of settlements. */
 export interface Settled {
