@@ -54,8 +54,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: "server/dist/outbox/takeover.js",
-        from: "WHEN deliveries.trigger = 'live' AND events.event <> 'session.finalized' THEN 2",
-        to: "WHEN deliveries.trigger = 'live' THEN 2",
+        from: "events.event_id = deliveries.event_id) <> 'session.finalized' THEN 2",
+        to: "events.event_id = deliveries.event_id) IS NOT NULL THEN 2",
       },
     ],
     expected: ["I2"],

@@ -292,8 +292,17 @@ describe.each([
     expect(await waysOf(() => bringUp(pool, lanes))).toContain("deliveries by deliveries_lane");
   });
 
-  test("dead workers' claims are looked for among what is in flight", async () => {
-    const ways = await waysOf(() => takeOver(pool));
+  test("dead workers' claims are looked for among what is in flight, and settled by their ids", async () => {
+    const room = { limit: 20, perEndpoint: 20, endpoints: dead.slice(0, 3) };
+    const { claims } = await claimDue(pool, workerId, "first", room);
+    await database.pool.query(
+      "UPDATE deliveries SET lease_until = now() - interval '1 second' WHERE delivery_id = ANY ($1)",
+      [claims.map(({ deliveryId }) => deliveryId)],
+    );
+    const ways = await waysOf(async () => {
+      const { unknown, again } = await takeOver(pool);
+      expect(unknown + again).toBeGreaterThanOrEqual(20);
+    });
     expect(ways).toContain("deliveries by deliveries_in_flight");
     for (const way of ways) expect(way).toMatch(/_pkey$|_in_flight$/);
   });

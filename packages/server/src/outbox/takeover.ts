@@ -24,27 +24,27 @@ const batchMax = 500;
 // retries is sent once, whatever the event: who asked for it sees `unknown` and may ask again. A test is never sent again,
 // and of an erased session there is nothing left that could be. Either way the lost attempt gets its log row here.
 const takeoverSql = `
-  WITH lost AS (
-    SELECT deliveries.delivery_id, deliveries.session_erased OR deliveries.attempts >= CASE
+  WITH lost AS MATERIALIZED (
+    -- Of this table alone: with others joined to it PostgreSQL may go through all events before it takes the first ones.
+    SELECT delivery_id FROM deliveries
+    WHERE state = 'in_flight' AND lease_until < now()
+    ORDER BY lease_until
+    LIMIT ${batchMax}
+    FOR UPDATE SKIP LOCKED
+  ), before AS MATERIALIZED (
+    SELECT deliveries.*, deliveries.session_erased OR deliveries.attempts >= CASE
         WHEN deliveries.trigger = 'test' THEN 1
         WHEN endpoints.retry_attempts IS NOT NULL THEN endpoints.retry_attempts
-        WHEN deliveries.trigger = 'live' AND events.event <> 'session.finalized' THEN 2
+        WHEN deliveries.trigger = 'live' AND (
+          SELECT event FROM events WHERE events.event_id = deliveries.event_id) <> 'session.finalized' THEN 2
         ELSE 1 END AS ends
-    FROM deliveries
-    LEFT JOIN events ON events.event_id = deliveries.event_id
-    JOIN endpoints ON endpoints.endpoint_id = deliveries.endpoint_id
-    WHERE deliveries.state = 'in_flight' AND deliveries.lease_until < now()
-    ORDER BY deliveries.lease_until
-    LIMIT $1
-    FOR UPDATE OF deliveries SKIP LOCKED
-  ), before AS (
-    SELECT deliveries.*, lost.ends FROM deliveries JOIN lost USING (delivery_id)
+    FROM lost JOIN deliveries USING (delivery_id) JOIN endpoints ON endpoints.endpoint_id = deliveries.endpoint_id
   ), ended AS (
-    DELETE FROM deliveries USING lost WHERE deliveries.delivery_id = lost.delivery_id AND lost.ends
+    DELETE FROM deliveries USING before WHERE deliveries.delivery_id = before.delivery_id AND before.ends
   ), again AS (
     UPDATE deliveries
     SET state = 'pending', due_at = now(), worker_id = NULL, claimed_at = NULL, lease_until = NULL
-    FROM lost WHERE deliveries.delivery_id = lost.delivery_id AND NOT lost.ends
+    FROM before WHERE deliveries.delivery_id = before.delivery_id AND NOT before.ends
   )
   INSERT INTO webhook_logs (${logColumns.join(", ")})
   SELECT ${content.projectId}, before.session_key, ${content.sessionId}, before.event_id, ${content.event},
@@ -61,7 +61,6 @@ export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
   const { rows } = await pool.query<{ settled_as: string | null; sessionKey: number; endpointId: string }>({
     name: "delivery-takeover",
     text: takeoverSql,
-    values: [batchMax],
   });
   const unknown = rows.filter((row) => row.settled_as !== null).length;
   return {
