@@ -7,11 +7,7 @@ type Kind = "first" | "again";
 
 /** The room that an idle process with the standard limits has. */
 const perEndpoint = 32;
-const room = (endpoints: readonly string[]): ClaimRoom => ({
-  limit: 200,
-  perEndpoint,
-  endpoints,
-});
+const room = (endpoints: readonly string[]): ClaimRoom => ({ limit: 200, perEndpoint, endpoints });
 /** As many endpoints as a dispatcher claims from at once, of those that it found by looking. */
 const foundMax = 50;
 const pauseMs = 40;

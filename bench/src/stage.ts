@@ -80,7 +80,24 @@ export async function openStage(run: Run, settings: Site["settings"] = {}): Prom
   return { ...ground, sendoff, ...reach(run, sendoff.start) };
 }
 
-/** The same with several processes. */
+/** Plays a benchmark's runs one after another, each on a stage of its own. @param count how many, when it was not asked for. */
+export async function playRuns<One>(
+  run: Run,
+  count: number,
+  play: (stage: Stage, number: number) => Promise<One>,
+): Promise<{ readonly runs: readonly One[]; readonly postgres: string }> {
+  const runs: One[] = [];
+  let postgres = "";
+  for (let number = 1; number <= (run.settings.runs ?? count); number++) {
+    const stage = await openStage(run);
+    postgres = stage.postgresVersion;
+    runs.push(await play(stage, number));
+    await run.scope.end();
+  }
+  return { runs, postgres };
+}
+
+/** A ground with these processes of Sendoff. */
 export async function openSpread(run: Run, roles: readonly Role[]): Promise<SpreadStage> {
   run.progress.step(`Starting PostgreSQL, a sink and sendoff ${roles.join(", ")} ...`);
   const ground = await openGround(run);

@@ -4,7 +4,7 @@ import { median } from "./figures.ts";
 import { startFlood } from "./flood.ts";
 import type { FloodPlan } from "./flood-messages.ts";
 import { cpuOf, drained, loadConnections, loadEndpoints, measureReference, reportsTo } from "./saturation.ts";
-import { openStage, type Stage } from "./stage.ts";
+import { playRuns, type Stage } from "./stage.ts";
 import { nowNs, sleep } from "./time.ts";
 
 const defaults = { runs: 5, seconds: 4, endpoints: loadEndpoints };
@@ -17,14 +17,9 @@ export const steps: Benchmark = {
     "What a report costs the server and PostgreSQL that gets so far and no further: refused at once, read, repeated, stored, delivered.",
   defaults,
   async run(run) {
-    const runs: OneRun[] = [];
-    let postgres = "";
-    for (let number = 1; number <= (run.settings.runs ?? defaults.runs); number++) {
-      const stage = await openStage(run);
-      postgres = stage.postgresVersion;
-      runs.push(await playRun(run, stage, number));
-      await run.scope.end();
-    }
+    const { runs, postgres } = await playRuns(run, defaults.runs, (stage, number) =>
+      playRun(run, stage, number),
+    );
     return findingsOf(runs, postgres);
   },
 };

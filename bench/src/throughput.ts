@@ -13,7 +13,7 @@ import {
   totalCpu,
   type Window,
 } from "./saturation.ts";
-import { openStage, type Stage } from "./stage.ts";
+import { playRuns, type Stage } from "./stage.ts";
 import { sleep } from "./time.ts";
 
 /** Goals: performance, P1. */
@@ -29,14 +29,9 @@ export const throughput: Benchmark = {
     "Deliveries a second at saturation, with every feature on, as a ratio to bare POSTs to the same sink; processor time of each.",
   defaults,
   async run(run) {
-    const runs: OneRun[] = [];
-    let postgres = "";
-    for (let number = 1; number <= (run.settings.runs ?? defaults.runs); number++) {
-      const stage = await openStage(run);
-      postgres = stage.postgresVersion;
-      runs.push(await playRun(run, stage, number));
-      await run.scope.end();
-    }
+    const { runs, postgres } = await playRuns(run, defaults.runs, (stage, number) =>
+      playRun(run, stage, number),
+    );
     return findingsOf(runs, postgres);
   },
 };
