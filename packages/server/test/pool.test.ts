@@ -17,9 +17,10 @@ test("a connection that is lost in the midst of a transaction fails that transac
   process.on("uncaughtException", note);
   const lost = inTransaction(pool, async (client) => {
     const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+    const ended = new Promise((resolve) => client.once("end", resolve));
     // Between two statements, when nobody waits for an answer that could tell.
     await database.pool.query("SELECT pg_terminate_backend($1)", [rows[0]?.pid]);
-    await new Promise((resolve) => client.once("end", resolve));
+    await ended;
     await client.query("SELECT 1");
   });
   await expect(lost).rejects.toThrow(/not queryable|terminat/i);

@@ -114,6 +114,25 @@ describe("the deliveries of a session", () => {
     expect(Date.now() - Date.parse(slow?.startedAt ?? "")).toBeLessThan(20_000);
     await setWebhook(sink.url);
   });
+
+  test("are all there at every moment, also while they settle", async () => {
+    await setWebhook(sink.url);
+    const incomplete: string[] = [];
+    const watch = async (sessionId: string): Promise<void> => {
+      await report(sessionId, "conversation-ended", { ...conversation, channel: "text" });
+      await until(`${sessionId} has settled`, async () => {
+        const { events, deliveries, attempts } = await timelineOf(sessionId);
+        const owed = events.reduce((sum, event) => sum + event.deliveries, 0);
+        const told = deliveries.map(({ event, state }) => `${event} ${state}`).join(", ");
+        if (deliveries.length !== owed) incomplete.push(`${sessionId}: ${owed} owed, ${told || "none"} told`);
+        return attempts.length === 2;
+      });
+    };
+    for (let round = 0; round < 40; round += 1) {
+      await Promise.all([1, 2, 3].map((one) => watch(`settles-${round}-${one}`)));
+    }
+    expect(incomplete).toEqual([]);
+  });
 });
 
 describe("one attempt", () => {

@@ -1,14 +1,20 @@
 import type pg from "pg";
 
+type Work<Result> = (client: pg.PoolClient) => Promise<Result>;
+
 /** Runs `work` in one transaction: committed when it ends, undone when it throws. */
-export async function inTransaction<Result>(
-  pool: pg.Pool,
-  work: (client: pg.PoolClient) => Promise<Result>,
-): Promise<Result> {
+export const inTransaction = <Result>(pool: pg.Pool, work: Work<Result>): Promise<Result> =>
+  between("BEGIN", pool, work);
+
+/** Runs `work`, which only reads, so that all its statements see what was committed at one and the same moment. */
+export const inSnapshot = <Result>(pool: pg.Pool, work: Work<Result>): Promise<Result> =>
+  between("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", pool, work);
+
+async function between<Result>(begin: string, pool: pg.Pool, work: Work<Result>): Promise<Result> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    await client.query("BEGIN");
+    await client.query(begin);
     const result = await work(client);
     await client.query("COMMIT");
     return result;

@@ -78,11 +78,11 @@ const columns = sessionColumns.map(({ name }) => name).join(", ");
 
 /** One session, or null. `key` is for other tables. */
 export async function readSession(
-  pool: pg.Pool,
+  db: pg.Pool | pg.PoolClient,
   projectId: string,
   sessionId: string,
 ): Promise<{ session: Session; key: number; audio: AudioFacts | null } | null> {
-  const { rows } = await pool.query<Record<string, unknown>>(
+  const { rows } = await db.query<Record<string, unknown>>(
     `SELECT session_key, ${columns}, ${audioSql} FROM sessions WHERE project_id = $1 AND session_id = $2`,
     [projectId, sessionId],
   );

@@ -11,29 +11,32 @@ import type pg from "pg";
 import type { z } from "zod";
 import type { Session } from "./session.ts";
 
-/** What happened to a session: its reports, events, deliveries and attempts. */
+/**
+ * What happened to a session: its reports, events, deliveries and attempts.
+ *
+ * @param client sees one moment (database/transaction.ts, inSnapshot): a delivery that settles goes from one table to
+ * another, and would be in neither when they are read one after the other.
+ */
 export async function readTimeline(
-  pool: pg.Pool,
+  client: pg.PoolClient,
   session: Session,
   sessionKey: number,
   attempts: WebhookLog[],
 ): Promise<Timeline> {
-  const [events, owed] = await Promise.all([
-    pool.query<Omit<z.output<typeof TimelineEvent>, "emittedAt"> & { emittedAt: Date }>(
-      `SELECT event, webhook_id AS "webhookId", emitted_at AS "emittedAt", deliveries,
-         unsent_reason AS "unsentReason", encode(payload_sha256, 'hex') AS "payloadSha256" FROM events WHERE session_key = $1 ORDER BY event_id`,
-      [sessionKey],
-    ),
-    pool.query<OwedRow>(
-      `SELECT events.event, deliveries.endpoint_id AS "endpointId", endpoints.url, deliveries.state,
-         deliveries.attempts_before + deliveries.attempts AS attempts,
-         CASE WHEN deliveries.state = 'pending' THEN deliveries.due_at END AS "dueAt",
-         deliveries.claimed_at AS "startedAt"
-       FROM deliveries JOIN events USING (event_id) JOIN endpoints USING (endpoint_id)
-       WHERE deliveries.session_key = $1 ORDER BY delivery_id`,
-      [sessionKey],
-    ),
-  ]);
+  const events = await client.query<Omit<z.output<typeof TimelineEvent>, "emittedAt"> & { emittedAt: Date }>(
+    `SELECT event, webhook_id AS "webhookId", emitted_at AS "emittedAt", deliveries,
+       unsent_reason AS "unsentReason", encode(payload_sha256, 'hex') AS "payloadSha256" FROM events WHERE session_key = $1 ORDER BY event_id`,
+    [sessionKey],
+  );
+  const owed = await client.query<OwedRow>(
+    `SELECT events.event, deliveries.endpoint_id AS "endpointId", endpoints.url, deliveries.state,
+       deliveries.attempts_before + deliveries.attempts AS attempts,
+       CASE WHEN deliveries.state = 'pending' THEN deliveries.due_at END AS "dueAt",
+       deliveries.claimed_at AS "startedAt"
+     FROM deliveries JOIN events USING (event_id) JOIN endpoints USING (endpoint_id)
+     WHERE deliveries.session_key = $1 ORDER BY delivery_id`,
+    [sessionKey],
+  );
   return {
     reports: reportsOf(session),
     events: events.rows.map((row) => ({ ...row, emittedAt: row.emittedAt.toISOString() })),

@@ -65,8 +65,8 @@ export async function logOfSession(pool: pg.Pool, sessionKey: number): Promise<s
 }
 
 /** Every attempt of a session, oldest first. */
-export async function logsOfSession(pool: pg.Pool, sessionKey: number): Promise<WebhookLog[]> {
-  const { rows } = await pool.query<LogRow>(
+export async function logsOfSession(client: pg.PoolClient, sessionKey: number): Promise<WebhookLog[]> {
+  const { rows } = await client.query<LogRow>(
     `SELECT ${logRowColumns} FROM webhook_logs WHERE session_key = $1 ORDER BY log_id`,
     [sessionKey],
   );

@@ -9,6 +9,7 @@ import {
   SessionsQuery,
 } from "@sendoff/contract";
 import type pg from "pg";
+import { inSnapshot } from "../../database/transaction.ts";
 import { stringify } from "../../json-text.ts";
 import type { ReportIntake } from "../../lifecycle/apply.ts";
 import { listSessions } from "../../lifecycle/list.ts";
@@ -91,15 +92,19 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       summary: "One session with its timeline: reports, events, deliveries, attempts.",
       answers: [{ status: 200, when: "The session.", data: SessionDetail }],
       errors: ["session_not_found"],
-      async handle({ path: { projectId = "", sessionId = "" } }) {
-        const found = await readSession(pool, projectId, sessionId);
-        if (found === null) {
-          throw new Refusal("session_not_found", `This project has no session ${JSON.stringify(sessionId)}.`);
-        }
-        const attempts = await logsOfSession(pool, found.key);
-        const timeline = await readTimeline(pool, found.session, found.key, attempts);
-        return { status: 200, data: { ...viewSession(found.session, found.audio), timeline } };
-      },
+      handle: ({ path: { projectId = "", sessionId = "" } }) =>
+        inSnapshot(pool, async (client) => {
+          const found = await readSession(client, projectId, sessionId);
+          if (found === null) {
+            throw new Refusal(
+              "session_not_found",
+              `This project has no session ${JSON.stringify(sessionId)}.`,
+            );
+          }
+          const attempts = await logsOfSession(client, found.key);
+          const timeline = await readTimeline(client, found.session, found.key, attempts);
+          return { status: 200, data: { ...viewSession(found.session, found.audio), timeline } };
+        }),
     }),
   ];
 }
