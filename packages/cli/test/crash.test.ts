@@ -51,6 +51,10 @@ const conversation = {
 };
 const call = { callStatus: "userHangup", callDuration: 20 };
 
+/** The events of a report that was taken, else null. */
+const emittedOf = async (response: Response): Promise<string[] | null> =>
+  response.status === 200 ? ((await response.json()) as { data: { events: string[] } }).data.events : null;
+
 /** A client in a process of its own: sends both reports of a session `count` times at once, and prints the answers. */
 function reportFromProcess(
   sessionId: string,
@@ -110,8 +114,12 @@ describe("reports from several client processes at once", () => {
 
 describe("kill -9 in the middle", () => {
   test("every report that was answered 2xx has its deliveries settled after the next start, each as the protocol says", async () => {
-    // Slow enough that attempts are under way when the process dies.
-    sink = await startSink((response) => setTimeout(() => response.end(), 30));
+    let holds = false;
+    let held = 0;
+    sink = await startSink((response) => {
+      if (holds) held += 1;
+      else setTimeout(() => response.end(), 30);
+    });
     await pointAtSink();
     const acknowledged: Array<{ sessionId: string; events: string[] }> = [];
     const load = async (client: number): Promise<void> => {
@@ -121,16 +129,21 @@ describe("kill -9 in the middle", () => {
           ["conversation-ended", conversation],
           ["call-ended", call],
         ] as const) {
-          const response = await api(`/sessions/${sessionId}/${type}`, "POST", body).catch(() => null);
-          if (response?.status !== 200) return;
-          const { data } = (await response.json()) as { data: { events: string[] } };
-          acknowledged.push({ sessionId, events: data.events });
+          const events = await api(`/sessions/${sessionId}/${type}`, "POST", body)
+            .then(emittedOf)
+            .catch(() => null);
+          if (events === null) return;
+          acknowledged.push({ sessionId, events });
         }
       }
     };
     const loads = Promise.all(Array.from({ length: 16 }, (_, client) => load(client)));
     await until("a few hundred reports are taken", () => acknowledged.length > 300);
+    // However busy the machine is, attempts are under way when the process dies.
+    holds = true;
+    await until("an attempt waits for its answer", () => held > 0);
     await sendoff.end("SIGKILL");
+    holds = false;
     await loads;
     const inFlight = await database.pool.query("SELECT FROM deliveries WHERE state = 'in_flight'");
     expect(inFlight.rowCount).toBeGreaterThan(0);
