@@ -11,7 +11,7 @@ import type { Guard } from "./egress/guard.ts";
 import { openFeed } from "./feed/open.ts";
 import { type Ground, prepareGround, Started, type StartOptions } from "./ground.ts";
 import { createApp } from "./http/app.ts";
-import { closeHttp, listenHttp, localUrl } from "./http/listen.ts";
+import { type Answering, closeHttp, listenHttp, localUrl } from "./http/listen.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import type { RouteParts } from "./http/routes/all.ts";
@@ -173,24 +173,28 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
 
 const standardPort = 4_600;
 
+const starting: Answering = {
+  admission: () => null,
+  answer: () => new Response("Sendoff is starting.\n", { status: 503, headers: { "retry-after": "1" } }),
+};
+
 /** Opens the port, which links and the inspector's address need to know; answers 503 until there is what to answer with. */
 async function openHttp(
   { config, started }: Ground,
   role: Role,
-): Promise<{ http: Server; answerWith(app: ReturnType<typeof createApp>): void } | null> {
+): Promise<{ http: Server; answerWith(answering: Answering): void } | null> {
   // A worker needs no port; with one it tells of its health and metrics.
   if (role === "worker" && config.port === null) return null;
-  let app: ReturnType<typeof createApp> | null = null;
-  const http = await listenHttp(config.host, config.port ?? standardPort, (request, env) =>
-    app === null
-      ? new Response("Sendoff is starting.\n", { status: 503, headers: { "retry-after": "1" } })
-      : app.fetch(request, env as never),
-  );
+  let answering = starting;
+  const http = await listenHttp(config.host, config.port ?? standardPort, {
+    admission: (request) => answering.admission(request),
+    answer: (request, env) => answering.answer(request, env),
+  });
   started.add(() => closeHttp(http));
   return {
     http,
     answerWith(next) {
-      app = next;
+      answering = next;
     },
   };
 }

@@ -141,7 +141,7 @@ async function serveFeed(
   const keys = createKeyRing(server.pool);
   const sessions = createDashboardSessions(server.pool);
   const app = createApp({ pool: server.pool, log, keys, sessions, routes, limits, publicUrl: null });
-  const http = await listenHttp("127.0.0.1", 0, (request, env) => app.fetch(request, env as never));
+  const http = await listenHttp("127.0.0.1", 0, app);
   ends.push(async () => {
     await streams.drain();
     http.closeAllConnections();

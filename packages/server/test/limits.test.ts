@@ -201,10 +201,8 @@ function drip(socket: Socket, byte: string): void {
 describe("P9: time and connections", () => {
   const limits = { headersTimeoutMs: 300, requestTimeoutMs: 600, checkMs: 30, connectionsMax: 1_000 };
   const listenWith = async (more: Partial<typeof limits> = {}): Promise<number> => {
-    http = await listenHttp("127.0.0.1", 0, async (request) => new Response(await request.text()), {
-      ...limits,
-      ...more,
-    });
+    const answer = async (request: Request): Promise<Response> => new Response(await request.text());
+    http = await listenHttp("127.0.0.1", 0, { admission: () => null, answer }, { ...limits, ...more });
     return (http.address() as AddressInfo).port;
   };
 
@@ -272,13 +270,14 @@ describe("P9: time and connections", () => {
   test("a sender that goes away in the middle of a body is refused, not taken for a failure of ours", async () => {
     let reading = false;
     let ended: unknown = null;
-    http = await listenHttp("127.0.0.1", 0, async (_request, env) => {
+    const answer = async (_request: Request, env: object): Promise<Response> => {
       reading = true;
       ended = await readJson((env as { incoming: IncomingMessage }).incoming).catch(
         (error: unknown) => error,
       );
       return new Response();
-    });
+    };
+    http = await listenHttp("127.0.0.1", 0, { admission: () => null, answer });
     const { socket } = open(
       (http.address() as AddressInfo).port,
       'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"a":',

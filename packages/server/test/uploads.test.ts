@@ -279,18 +279,14 @@ describe("the limits of uploads", () => {
   test("one that is slow but comes is taken, for longer than any other request may last", async () => {
     const limits = { headersTimeoutMs: 200, requestTimeoutMs: 400, checkMs: 50, connectionsMax: 10 };
     const requests: string[] = [];
-    const http = await listenHttp(
-      "127.0.0.1",
-      0,
-      async (request, env) => {
-        const { incoming } = env as { incoming: IncomingMessage };
-        const end = new URL(request.url).pathname === "/long" ? allowLong(incoming) : () => {};
-        for await (const chunk of incoming) requests.push(String(chunk));
-        end();
-        return new Response("whole");
-      },
-      limits,
-    );
+    const answer = async (request: Request, env: object): Promise<Response> => {
+      const { incoming } = env as { incoming: IncomingMessage };
+      const end = new URL(request.url).pathname === "/long" ? allowLong(incoming) : () => {};
+      for await (const chunk of incoming) requests.push(String(chunk));
+      end();
+      return new Response("whole");
+    };
+    const http = await listenHttp("127.0.0.1", 0, { admission: () => null, answer }, limits);
     servers.push(http);
     const drip = async (path: string): Promise<string> => {
       const socket = connect((http.address() as AddressInfo).port, "127.0.0.1");

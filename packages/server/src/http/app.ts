@@ -1,5 +1,5 @@
 import type { HttpBindings } from "@hono/node-server";
-import { type ErrorBody, SessionId } from "@sendoff/contract";
+import { SessionId } from "@sendoff/contract";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
@@ -7,10 +7,13 @@ import { stringify } from "../json-text.ts";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import { projectExists } from "../tenancy/projects.ts";
+import { createAdmission } from "./admission.ts";
 import { type AuthParts, authorize } from "./auth.ts";
 import { readJson } from "./body.ts";
 import { asRefusal } from "./failure.ts";
 import { headerOf } from "./headers.ts";
+import { errorBody, jsonHeaders } from "./json-answer.ts";
+import type { Answering } from "./listen.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import { validate } from "./validate.ts";
 
@@ -22,7 +25,6 @@ export interface AppParts extends AuthParts {
   readonly publicUrl: string | null;
 }
 
-type App = Hono<{ Bindings: HttpBindings }>;
 type AppContext = Context<{ Bindings: HttpBindings }>;
 
 /** Projects are never deleted, so one that was seen need not be looked up again for a while. */
@@ -30,8 +32,8 @@ const seenProjectsMax = 10_000;
 const seenProjectsMs = 60_000;
 
 /** The HTTP application: each request goes by way of route, key, path, query and body to its handler. */
-export function createApp(parts: AppParts): App {
-  const app: App = new Hono<{ Bindings: HttpBindings }>();
+export function createApp(parts: AppParts): Answering {
+  const app = new Hono<{ Bindings: HttpBindings }>();
   const seen = new LRUCache<string, true>({ max: seenProjectsMax, ttl: seenProjectsMs });
   const exists = async (projectId: string): Promise<boolean> => {
     if (seen.has(projectId)) return true;
@@ -63,7 +65,10 @@ export function createApp(parts: AppParts): App {
     ),
   );
   app.onError((error) => refusalResponse(asRefusal(parts.log, error)));
-  return app;
+  return {
+    admission: createAdmission(parts.routes),
+    answer: (request, env) => app.fetch(request, env as HttpBindings),
+  };
 }
 
 async function serve(
@@ -72,7 +77,6 @@ async function serve(
   route: Route,
   context: AppContext,
 ): Promise<Response> {
-  route.admit?.();
   const path: Record<string, string> = context.req.param();
   const caller = await authorize(
     parts,
@@ -133,30 +137,16 @@ function singleQuery(context: AppContext): Record<string, string> {
 
 function answerResponse(answer: Answer): Response {
   if (answer instanceof Response) return answer;
-  if ("bare" in answer) return jsonResponse(answer.status, answer.bare);
+  if ("bare" in answer) return jsonResponse(answer.status, stringify(answer.bare));
   const { status, data, nextCursor } = answer;
-  return jsonResponse(status, nextCursor === undefined ? { data } : { data, nextCursor });
+  return jsonResponse(status, stringify(nextCursor === undefined ? { data } : { data, nextCursor }));
 }
 
-function jsonResponse(status: number, value: unknown, headers: Record<string, string> = {}): Response {
-  return new Response(stringify(value), {
-    status,
-    headers: {
-      "content-type": "application/json",
-      "cache-control": "no-store",
-      // What strangers wrote is in it: no browser shall take it for anything else.
-      "x-content-type-options": "nosniff",
-      ...headers,
-    },
-  });
-}
+const jsonResponse = (status: number, body: string, headers: Record<string, string> = {}): Response =>
+  new Response(body, { status, headers: { ...jsonHeaders, ...headers } });
 
-function refusalResponse(refusal: Refusal): Response {
-  const body: ErrorBody = {
-    error: { code: refusal.code, message: refusal.message, details: [...refusal.details] },
-  };
-  return jsonResponse(refusal.status, body, { ...refusal.headers });
-}
+const refusalResponse = (refusal: Refusal): Response =>
+  jsonResponse(refusal.status, errorBody(refusal), refusal.headers);
 
 /** `{name}` is one part of a path, `{name+}` is all that follows. */
 const honoPath = (path: string): string =>

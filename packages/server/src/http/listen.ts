@@ -1,7 +1,15 @@
-import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from "node:http";
 import type { Duplex } from "node:stream";
 import { serve } from "@hono/node-server";
-import type { ErrorBody } from "@sendoff/contract";
+import { Refusal } from "../refusal.ts";
+import type { Admission } from "./admission.ts";
+import { errorAnswer } from "./json-answer.ts";
 import { sparingLongRequests } from "./long-requests.ts";
 
 /** What a client may take of this process. Hostile cases, parameters. */
@@ -25,17 +33,24 @@ const standardLimits: ConnectionLimits = {
 /** How long a client may keep an idle connection open while the process ends. */
 const closeAfterMs = 2_000;
 
+/** What a server answers with. */
+export interface Answering {
+  /** Refuses requests before they are read. */
+  readonly admission: Admission;
+  answer(request: Request, env: object): Response | Promise<Response>;
+}
+
 /** Listens on a host and port. */
 export function listenHttp(
   host: string,
   port: number,
-  answer: (request: Request, env: object) => Response | Promise<Response>,
+  { admission, answer }: Answering,
   limits: ConnectionLimits = standardLimits,
 ): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = serve(
       {
-        createServer: createRefusingServer as typeof createServer,
+        createServer: createServerWith(admission) as typeof createServer,
         fetch: answer as never,
         hostname: host,
         port,
@@ -58,39 +73,33 @@ export function listenHttp(
 /** Every method that some route has, for requests that are about no path. */
 const allow = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
-function methodRefused(method: string): string {
-  const body: ErrorBody = {
-    error: {
-      code: "method_not_allowed",
-      message: `${method} is not for this server; expected one of ${allow} and a path.`,
-      details: [],
-    },
-  };
-  return JSON.stringify(body);
-}
+const methodRefused = (method: string): Refusal =>
+  new Refusal(
+    "method_not_allowed",
+    `${method} is not for this server; expected one of ${allow} and a path.`,
+    { headers: { allow } },
+  );
 
-const refusedHeaders = (body: string): Record<string, string | number> => ({
-  allow,
-  "content-type": "application/json",
-  "cache-control": "no-store",
-  "content-length": Buffer.byteLength(body),
-});
+/** Makes a server that answers some requests without the routes: those it has no time for, and `OPTIONS *`. */
+const createServerWith =
+  (admission: Admission) =>
+  (options: ServerOptions, listener: RequestListener): Server =>
+    createServer(options, (request, response) => {
+      const refusal = isAboutServer(request) ? methodRefused("OPTIONS *") : admission(request);
+      if (refusal === null) return listener(request, response);
+      const { headers, body } = errorAnswer(refusal);
+      response.writeHead(refusal.status, headers).end(body);
+    });
 
-/** `OPTIONS *` asks about the server, not about a path: no URL can be made of it, so it never gets to the routes. */
-function createRefusingServer(options: ServerOptions, listener: RequestListener): Server {
-  return createServer(options, (request, response) => {
-    if (request.method !== "OPTIONS" || request.url !== "*") return listener(request, response);
-    const body = methodRefused("OPTIONS *");
-    response.writeHead(405, refusedHeaders(body)).end(body);
-  });
-}
+/** `OPTIONS *` asks about the server, not about a path: no URL can be made of it. */
+const isAboutServer = ({ method, url }: IncomingMessage): boolean => method === "OPTIONS" && url === "*";
 
 function refuseTunnel(socket: Duplex): void {
   // One who has gone needs no answer.
   socket.on("error", () => socket.destroy());
-  const body = methodRefused("CONNECT");
-  const headers = Object.entries({ ...refusedHeaders(body), connection: "close" });
-  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const { headers, body } = errorAnswer(methodRefused("CONNECT"));
+  const lines = Object.entries({ ...headers, connection: "close" });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   // Destroyed, for the other side may never close its half.
   socket.end(`HTTP/1.1 405 Method Not Allowed\r\n${head}\r\n${body}`, () => socket.destroy());
 }

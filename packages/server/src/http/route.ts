@@ -1,6 +1,7 @@
 import type { ErrorCode } from "@sendoff/contract";
 import type { Context } from "hono";
 import type { z } from "zod";
+import type { Refusal } from "../refusal.ts";
 import type { Caller } from "../tenancy/keys.ts";
 
 /** Who may call a route. There is no default: a route without one does not compile. */
@@ -73,8 +74,8 @@ export interface Route {
   readonly errors?: readonly ErrorCode[];
   /** For the description: the body's schema when the route checks parts of it on its own. */
   readonly bodyDescribed?: z.ZodType;
-  /** Called before anything else of a request is looked at, its key included. @throws Refusal when none can be taken now. */
-  readonly admit?: () => void;
+  /** Asked before anything of a request but its first line is looked at. @returns a Refusal when none can be taken now. */
+  readonly admit?: () => Refusal | null;
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -91,7 +92,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];
   readonly bodyDescribed?: z.ZodType;
-  readonly admit?: () => void;
+  readonly admit?: () => Refusal | null;
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;

@@ -18,9 +18,9 @@ export interface ReportIntake {
   /**
    * For requests that bring reports, before anything of them is read: to refuse one costs a tenth of taking it.
    *
-   * @throws Refusal when reports wait for so long already that one more would only make all of them later.
+   * @returns a Refusal when reports wait for so long already that one more would only make all of them later.
    */
-  admit(): void;
+  admit(): Refusal | null;
   /** Takes no more and waits until all that were taken are answered. */
   drain(): Promise<void>;
 }
@@ -34,6 +34,10 @@ const sessionsPerCommit = 128;
 const waitingMax = 10_000;
 /** When a report has waited so long, in milliseconds, and more than one commit takes wait, requests are refused unread. */
 const waitedMaxMs = 500;
+const waitingTooLong = new Refusal(
+  "overloaded",
+  `Reports wait for more than ${waitedMaxMs} ms for their commit; send this one again in a second.`,
+);
 /** How often one report may lose its compare-and-set to other processes before its client is asked to come again. */
 const conflictsMax = 20;
 
@@ -89,12 +93,8 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
     },
     admit() {
       const [oldest] = queue;
-      if (oldest === undefined || queue.length <= sessionsPerCommit) return;
-      if (parts.clock.monotonicMs() - oldest.sinceMs <= waitedMaxMs) return;
-      throw new Refusal(
-        "overloaded",
-        `Reports wait for more than ${waitedMaxMs} ms for their commit; send this one again in a second.`,
-      );
+      if (oldest === undefined || queue.length <= sessionsPerCommit) return null;
+      return parts.clock.monotonicMs() - oldest.sinceMs <= waitedMaxMs ? null : waitingTooLong;
     },
     async drain() {
       draining = true;
