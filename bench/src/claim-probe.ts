@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
-import { type ClaimRoom, claimDue, createLowWater, findDue, systemClock } from "./server-parts.ts";
+import { type ClaimRoom, claimDue, createLowWater, findDue } from "./server-parts.ts";
 import { msNs, nowNs, sleep } from "./time.ts";
 
 type Kind = "first" | "again";
@@ -11,6 +11,8 @@ const room = (endpoints: readonly string[]): ClaimRoom => ({ limit: 200, perEndp
 /** As many endpoints as a dispatcher claims from at once, of those that it found by looking. */
 const foundMax = 50;
 const pauseMs = 40;
+/** How often a dispatcher looks before the marks as well. */
+const beforeMarksNs = 2_000 * msNs;
 
 /** How long each took, in milliseconds, seen from a connection of its own. */
 export interface ClaimTimes {
@@ -38,8 +40,9 @@ export async function timeClaims(
   const client = await database.connect();
   // Planned as on a worker's own connections (database/pool.ts).
   await client.query("SET plan_cache_mode = force_generic_plan");
-  const lowWater = { first: createLowWater(systemClock), again: createLowWater(systemClock) };
+  const lowWater = { first: createLowWater(), again: createLowWater() };
   let working = true;
+  let beforeMarksAtNs = 0;
   const ended = work.finally(() => {
     working = false;
   });
@@ -61,9 +64,17 @@ export async function timeClaims(
   try {
     while (working) {
       await claim(times.named, "first", named);
+      const beforeMarks = nowNs() >= beforeMarksAtNs;
+      if (beforeMarks) beforeMarksAtNs = nowNs() + beforeMarksNs;
+      const look = async (kind: Kind): Promise<string[]> => {
+        const marks = lowWater[kind].of(named);
+        const { endpoints, beforeMark } = await findDue(pool, kind, { perEndpoint, marks, beforeMarks });
+        for (const [endpoint, since] of beforeMark) lowWater[kind].lower(endpoint, since);
+        return endpoints;
+      };
       const found = await timed(times.look, async () => ({
-        first: (await findDue(pool, "first", perEndpoint, "")).endpoints,
-        again: (await findDue(pool, "again", perEndpoint, "")).endpoints,
+        first: await look("first"),
+        again: await look("again"),
       }));
       for (const kind of ["first", "again"] as const) {
         if (found[kind].length > 0) await claim(times.found, kind, found[kind].slice(0, foundMax));
@@ -108,8 +119,8 @@ export async function explainClaims(database: pg.Pool, named: readonly string[])
 const statements: Record<string, (pool: pg.Pool, named: readonly string[]) => Promise<unknown>> = {
   "claim first": (pool, named) => claimDue(pool, randomUUID(), "first", room(named)),
   "claim again": (pool, named) => claimDue(pool, randomUUID(), "again", room(named)),
-  "find first": (pool) => findDue(pool, "first", perEndpoint, ""),
-  "find again": (pool) => findDue(pool, "again", perEndpoint, ""),
+  "find first": (pool) => findDue(pool, "first", { perEndpoint }),
+  "find again": (pool) => findDue(pool, "again", { perEndpoint }),
 };
 
 const literalOf = (value: unknown): string => (Array.isArray(value) ? `{${value.join(",")}}` : String(value));

@@ -2,7 +2,6 @@
  * The one place where the benchmarks reach into the built server: the launcher of the embedded PostgreSQL; the claim with
  * its marks, so that what is measured is the very text that the dispatcher sends; and the signature, so that all sign alike.
  */
-export { systemClock } from "../../packages/server/dist/clock.js";
 export { startEmbedded } from "../../packages/server/dist/database/embedded/embedded.js";
 export { type ClaimRoom, claimDue } from "../../packages/server/dist/outbox/claim.js";
 export { findDue } from "../../packages/server/dist/outbox/find.js";

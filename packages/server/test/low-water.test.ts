@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
-import { systemClock } from "../src/clock.ts";
 import { type Claimed, claimDue } from "../src/outbox/claim.ts";
+import { findDue } from "../src/outbox/find.ts";
 import { createLowWater } from "../src/outbox/low-water.ts";
 import { conversationEnded, createTestIntake } from "./intake.ts";
 
@@ -71,20 +71,60 @@ describe("from where on deliveries wait", () => {
     expect(next.claims.map(({ sessionId }) => sessionId)).toEqual(["c"]);
   });
 
-  test("a mark is believed for five seconds, and so are those that rest on it", () => {
-    let nowMs = 0;
-    const lowWater = createLowWater({ ...systemClock, monotonicMs: () => nowMs });
+  test("what is left before a mark is found by the look that goes before them, and by no other", async () => {
+    await owe("left");
+    await database.pool.query("UPDATE deliveries SET due_at = '2026-01-01' WHERE state = 'pending'");
+    const marks = new Map([[endpointId, "2026-02-01"]]);
+    const nothing = { endpoints: [], beforeMark: new Map(), last: null };
+    expect(await findDue(database.pool, "first", { perEndpoint: 10, marks })).toEqual(nothing);
+    const { endpoints, beforeMark } = await findDue(database.pool, "first", {
+      perEndpoint: 10,
+      marks,
+      beforeMarks: true,
+    });
+    expect(endpoints).toEqual([endpointId]);
+    const { claims } = await claim(beforeMark);
+    expect(claims.map(({ sessionId }) => sessionId)).toEqual(["left"]);
+    expect(await findDue(database.pool, "first", { perEndpoint: 10, marks, beforeMarks: true })).toEqual(
+      nothing,
+    );
+  });
+
+  test("the look goes by the endpoints with a mark and by those between them", async () => {
+    const others = Array.from({ length: 5 }, () => randomUUID()).sort();
+    await database.pool.query(
+      `INSERT INTO endpoints (endpoint_id, project_id, kind, url, secret_sealed, events, timeout_ms)
+       SELECT id, $1, 'project', 'https://example.com/' || id, 'sealed', '{session.ended}', 10000 FROM unnest($2::uuid[]) AS id`,
+      [projectId, others],
+    );
+    await owe("everywhere");
+    const all = [endpointId, ...others].sort();
+    for (const marked of [[], [all[0]], [all[1], all[3]], [all[5]], all] as string[][]) {
+      const marks = new Map(marked.map((endpoint) => [endpoint, "2026-01-01"]));
+      const { endpoints } = await findDue(database.pool, "first", { perEndpoint: 10, marks });
+      expect(endpoints, `${marked}`).toEqual(all);
+      const behind = await findDue(database.pool, "first", {
+        perEndpoint: 10,
+        marks,
+        after: all[2] as string,
+      });
+      expect(behind.endpoints, `${marked}`).toEqual(all.slice(3));
+    }
+  });
+
+  test("a mark that was lowered while a claim was under way stays there", () => {
+    const lowWater = createLowWater();
     const of = (): Record<string, string> => Object.fromEntries(lowWater.of(["one", "two"]));
-    const reach = (mark: string): void => lowWater.reached(lowWater.of(["one"]), { one: mark });
+    lowWater.lower("one", "9:00");
     expect(of()).toEqual({});
-    reach("10:00");
-    nowMs = 4_000;
-    reach("10:04");
-    expect(of()).toEqual({ one: "10:04" });
-    nowMs = 5_000;
-    expect(of()).toEqual({});
-    reach("10:05");
-    nowMs = 9_999;
-    expect(of()).toEqual({ one: "10:05" });
+    lowWater.reached(lowWater.of(["one"]), { one: "10:00" });
+    const from = lowWater.of(["one", "two"]);
+    lowWater.lower("one", "9:30");
+    lowWater.reached(from, { one: "10:05", two: "10:05" });
+    expect(of()).toEqual({ one: "9:30", two: "10:05" });
+    lowWater.reached(lowWater.of(["one"]), { one: "10:10" });
+    expect(of()).toEqual({ one: "10:10", two: "10:05" });
+    expect([...lowWater.behind("one", 5).keys()]).toEqual(["two"]);
+    expect([...lowWater.behind("", 1).keys()]).toEqual(["one"]);
   });
 });

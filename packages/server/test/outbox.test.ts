@@ -30,7 +30,7 @@ const claimDue = (worker: string, limit: number): Promise<Claim[]> => claimKind(
 const claimAgain = (worker: string, limit: number): Promise<Claim[]> => claimKind(worker, "again", limit);
 
 async function claimKind(worker: string, kind: ClaimKind, limit: number): Promise<Claim[]> {
-  const { endpoints } = await findDue(database.pool, kind, 1_000, "");
+  const { endpoints } = await findDue(database.pool, kind, { perEndpoint: 1_000 });
   return (await claim(database.pool, worker, kind, { limit, perEndpoint: 1_000, endpoints })).claims;
 }
 

@@ -178,7 +178,7 @@ class Run {
   async #claim(worker: Worker, kind: "first" | "again"): Promise<void> {
     // Hints get lost; what they would have told is found without them.
     if (this.#random() < 0.5) await bringUp(database.pool, worker.freed.splice(0));
-    const { endpoints } = await findDue(database.pool, kind, 600, "");
+    const { endpoints } = await findDue(database.pool, kind, { perEndpoint: 600 });
     const room = { limit: 1 + this.#below(600), perEndpoint: 600, endpoints };
     const { claims } = await claimDue(database.pool, worker.id, kind, room);
     for (const claim of claims) {

@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import { type Claim, type ClaimKind, claimDue, leaseMarginMs } from "../outbox/claim.ts";
-import { findDue } from "../outbox/find.ts";
+import { beforeAll, endpointsMax, findDue } from "../outbox/find.ts";
 import { type Hint, lanesOf } from "../outbox/hint.ts";
 import { bringUp, type Lane } from "../outbox/lane.ts";
 import { createLowWater } from "../outbox/low-water.ts";
@@ -53,6 +53,8 @@ const pollMs = 250;
 /** Looking takes a fifth of the time at most, and happens once a second at least. */
 const pauseShare = 4;
 const pauseMaxMs = 1_000;
+/** How often what is before the marks is looked at as well (low-water.ts): so late is what was left there. */
+const beforeMarksMs = 2_000;
 /**
  * An endpoint may have so much of the room that is still free. Those that hang thereby share what is left with each
  * other, and never all of it: of 1,024 places 20 of them hold 28 each, 1,000 of them one each, and some stay free.
@@ -78,7 +80,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const lanes: Lane[] = [];
   /** Where deliveries of a kind wait that are due, as far as this process knows. */
   const backlogged = { first: new Set<string>(), again: new Set<string>() };
-  const lowWater = { first: createLowWater(clock), again: createLowWater(clock) };
+  const lowWater = { first: createLowWater(), again: createLowWater() };
   const settledLanes: Lane[] = [];
   let settledTimer: NodeJS.Timeout | undefined;
   let claiming: Promise<void> | null = null;
@@ -157,12 +159,15 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   const perEndpoint = (free: number): number => shareOf(free, parts.perEndpointMax);
 
-  const lookAt = async (kind: ClaimKind): Promise<void> => {
-    let after: string | null = "";
+  const lookAt = async (kind: ClaimKind, beforeMarks: boolean): Promise<void> => {
+    let after: string | null = beforeAll;
     while (after !== null && !stopped) {
       const free = parts.room(kind);
       if (free <= 0) return;
-      const { endpoints, last } = await findDue(pool, kind, perEndpoint(free), after);
+      const marks = lowWater[kind].behind(after, endpointsMax);
+      const look = { perEndpoint: perEndpoint(free), after, marks, beforeMarks };
+      const { endpoints, beforeMark, last } = await findDue(pool, kind, look);
+      for (const [endpoint, since] of beforeMark) lowWater[kind].lower(endpoint, since);
       for (const endpoint of endpoints) {
         found[kind].endpoints.add(endpoint);
         backlogged[kind].add(endpoint);
@@ -173,10 +178,13 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   };
 
   let timer: NodeJS.Timeout;
+  let beforeMarksAtMs = 0;
   const look = (): void => {
     const beganMs = clock.monotonicMs();
-    looking = lookAt("first")
-      .then(() => lookAt("again"))
+    const beforeMarks = beganMs >= beforeMarksAtMs;
+    if (beforeMarks) beforeMarksAtMs = beganMs + beforeMarksMs;
+    looking = lookAt("first", beforeMarks)
+      .then(() => lookAt("again", beforeMarks))
       .catch(failed)
       .finally(() => {
         const tookMs = clock.monotonicMs() - beganMs;
