@@ -4,9 +4,9 @@
  */
 const growth = 1.2;
 
-/** The class of a duration in milliseconds, as SQL. */
+/** The class of a duration in milliseconds, as SQL. A logarithm of PostgreSQL's numeric takes a hundred times as long. */
 export const durationClassSql = (ms: string): string =>
-  `greatest(0, ceil(ln(greatest(${ms}, 1)::numeric) / ln(${growth})))::int::text`;
+  `ceil(ln(greatest(${ms}, 1)::float8) / ${Math.log(growth)})::int`;
 
 /** How often each class came. */
 export type Durations = Map<number, number>;
