@@ -1,6 +1,7 @@
 import { seedBacklog } from "./backlog-seed.ts";
 import type { Benchmark, Run } from "./benchmark.ts";
 import { timeClaims } from "./claim-probe.ts";
+import { untilCounted } from "./counted.ts";
 import { createDead } from "./dead-endpoints.ts";
 import { createProjects, type Project } from "./endpoints.ts";
 import { spreadOf } from "./figures.ts";
@@ -67,6 +68,8 @@ async function fill({ settings, progress }: Run, stage: Stage, size: number): Pr
   progress.step("ANALYZE ...");
   // What has grown slowly has been looked at by autovacuum on the way.
   await stage.database.query("ANALYZE");
+  progress.step("Counting them for the overview, as it would have been done on the way ...");
+  await untilCounted(stage.database);
 }
 
 /**

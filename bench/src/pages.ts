@@ -1,4 +1,5 @@
 import type { Benchmark, Findings, Goal, Run } from "./benchmark.ts";
+import { untilCounted } from "./counted.ts";
 import { createProjects } from "./endpoints.ts";
 import { round } from "./figures.ts";
 import { seedPages } from "./pages-seed.ts";
@@ -30,7 +31,7 @@ export const pages: Benchmark = {
     await seedPages(stage.database, project.id, endpointIds, size, run.progress.part);
     await stage.database.query("VACUUM ANALYZE");
     run.progress.step("Waiting until all is counted ...");
-    const countedMs = await counted(stage);
+    const countedMs = await untilCounted(stage.database);
     const timed: Timed[] = [];
     for (const [page, path] of pagesOf(endpointIds)) {
       run.progress.step(`${page} ...`);
@@ -115,22 +116,6 @@ async function time({ settings }: Run, stage: Stage, path: string, page: string)
   }
   const [firstMs = Number.NaN, ...next] = times;
   return { page, firstMs: round(firstMs), nextMs: round(Math.max(...next)), rows };
-}
-
-const countLimitMs = 15 * 60_000;
-
-/** Waits until the rows are counted for the overview. Answers how long that took. */
-async function counted(stage: Stage): Promise<number> {
-  const beganNs = nowNs();
-  const elapsedMs = (): number => (nowNs() - beganNs) / 1e6;
-  for (;;) {
-    const { rows } = await stage.database.query<{ left: string }>(
-      "SELECT (SELECT max(log_id) FROM webhook_logs) - log_id AS left FROM tally_progress",
-    );
-    if (Number(rows[0]?.left) === 0) return elapsedMs();
-    if (elapsedMs() > countLimitMs) throw new Error(`${rows[0]?.left} attempts are not counted`);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
 }
 
 function findingsOf(timed: readonly Timed[], countedMs: number, postgres: string): Findings {
