@@ -7,7 +7,9 @@ type Kind = "first" | "again";
 
 /** The room that an idle process with the standard limits has. */
 const perEndpoint = 32;
-const room = (endpoints: readonly string[]): ClaimRoom => ({ limit: 200, perEndpoint, endpoints });
+const room = (endpoints: readonly string[]): ClaimRoom => ({ limit: 200, perEndpoint, endpoints, inFlight });
+/** A process that is the only one knows how many it has in flight, and need not ask. */
+const inFlight = () => ({ first: 0, again: 0 });
 /** As many endpoints as a dispatcher claims from at once, of those that it found by looking. */
 const foundMax = 50;
 const pauseMs = 40;
@@ -68,7 +70,12 @@ export async function timeClaims(
       if (beforeMarks) beforeMarksAtNs = nowNs() + beforeMarksNs;
       const look = async (kind: Kind): Promise<string[]> => {
         const marks = lowWater[kind].of(named);
-        const { endpoints, beforeMark } = await findDue(pool, kind, { perEndpoint, marks, beforeMarks });
+        const { endpoints, beforeMark } = await findDue(pool, kind, {
+          perEndpoint,
+          marks,
+          beforeMarks,
+          inFlight,
+        });
         for (const [endpoint, since] of beforeMark) lowWater[kind].lower(endpoint, since);
         return endpoints;
       };
@@ -119,8 +126,8 @@ export async function explainClaims(database: pg.Pool, named: readonly string[])
 const statements: Record<string, (pool: pg.Pool, named: readonly string[]) => Promise<unknown>> = {
   "claim first": (pool, named) => claimDue(pool, randomUUID(), "first", room(named)),
   "claim again": (pool, named) => claimDue(pool, randomUUID(), "again", room(named)),
-  "find first": (pool) => findDue(pool, "first", { perEndpoint }),
-  "find again": (pool) => findDue(pool, "again", { perEndpoint }),
+  "find first": (pool) => findDue(pool, "first", { perEndpoint, inFlight }),
+  "find again": (pool) => findDue(pool, "again", { perEndpoint, inFlight }),
 };
 
 const literalOf = (value: unknown): string => (Array.isArray(value) ? `{${value.join(",")}}` : String(value));

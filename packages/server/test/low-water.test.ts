@@ -112,6 +112,26 @@ describe("from where on deliveries wait", () => {
     }
   });
 
+  test("who knows how many are in flight is believed, and the table is not asked", async () => {
+    await owe("known");
+    const at = (first: number, again = 0) => ({
+      limit: 10,
+      perEndpoint: 8,
+      endpoints: [endpointId],
+      inFlight: () => ({ first, again }),
+    });
+    const look = async (first: number, again = 0): Promise<string[]> =>
+      (await findDue(database.pool, "first", at(first, again))).endpoints;
+    expect(await look(8)).not.toContain(endpointId);
+    expect(await look(3, 5)).not.toContain(endpointId);
+    expect(await look(7)).toContain(endpointId);
+    const full = await claimDue(database.pool, randomUUID(), "first", at(3, 5));
+    expect(full).toMatchObject({ claims: [], emptied: [] });
+    // More are in flight than that by the table.
+    const { claims } = await claimDue(database.pool, randomUUID(), "first", { ...at(7), perEndpoint: 8 });
+    expect(claims.map(({ sessionId }) => sessionId)).toEqual(["known"]);
+  });
+
   test("a mark that was lowered while a claim was under way stays there", () => {
     const lowWater = createLowWater();
     const of = (): Record<string, string> => Object.fromEntries(lowWater.of(["one", "two"]));

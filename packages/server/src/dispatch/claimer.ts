@@ -1,7 +1,7 @@
 import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
-import { type Claim, type ClaimKind, claimDue, leaseMarginMs } from "../outbox/claim.ts";
+import { type Claim, type ClaimKind, claimDue, type InFlight, leaseMarginMs } from "../outbox/claim.ts";
 import { beforeAll, endpointsMax, findDue } from "../outbox/find.ts";
 import { type Hint, lanesOf } from "../outbox/hint.ts";
 import { bringUp, type Lane } from "../outbox/lane.ts";
@@ -36,6 +36,8 @@ export interface ClaimerParts {
   readonly perEndpointMax: number;
   /** How many more attempts of a kind this process may have under way now. */
   readonly room: (kind: ClaimKind) => number;
+  /** How many are in flight to an endpoint; undefined while other processes may have some there as well. */
+  readonly inFlight: () => InFlight | undefined;
   /** Whether nothing should be claimed at this endpoint now; it is found again by looking. */
   readonly isPaused: (endpointId: string) => boolean;
   /** @param leaseEndsMs until when the claim lasts, monotonic. */
@@ -144,7 +146,13 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     if (endpoints.length === 0) return;
     const free = parts.room(kind);
     const since = lowWater[kind].of(endpoints);
-    const room = { limit: Math.min(most, free), perEndpoint: perEndpoint(free), endpoints, since };
+    const room = {
+      limit: Math.min(most, free),
+      perEndpoint: perEndpoint(free),
+      endpoints,
+      since,
+      inFlight: parts.inFlight(),
+    };
     // Taken before the statement, so that our idea of the lease ends before the database's.
     const askedMs = clock.monotonicMs();
     const { claims, emptied, unfinished, untouched, marks } = await claimDue(pool, workerId, kind, room);
@@ -165,7 +173,8 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       const free = parts.room(kind);
       if (free <= 0) return;
       const marks = lowWater[kind].behind(after, endpointsMax);
-      const look = { perEndpoint: perEndpoint(free), after, marks, beforeMarks };
+      const inFlight = parts.inFlight();
+      const look = { perEndpoint: perEndpoint(free), after, marks, beforeMarks, inFlight };
       const { endpoints, beforeMark, last } = await findDue(pool, kind, look);
       for (const [endpoint, since] of beforeMark) lowWater[kind].lower(endpoint, since);
       for (const endpoint of endpoints) {

@@ -2,7 +2,13 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { type Claim, type ClaimKind, leaseMarginMs, stallAllowanceMs } from "../outbox/claim.ts";
+import {
+  type Claim,
+  type ClaimKind,
+  type InFlight,
+  leaseMarginMs,
+  stallAllowanceMs,
+} from "../outbox/claim.ts";
 import { countDispatchers } from "../outbox/dispatchers.ts";
 import type { Handover } from "../outbox/handover.ts";
 import type { Hint } from "../outbox/hint.ts";
@@ -10,13 +16,13 @@ import { release } from "../outbox/release.ts";
 import { blockedResult, cancelledResult } from "../outbox/result.ts";
 import { afterAttempt } from "../outbox/retry.ts";
 import type { Settlement } from "../outbox/settle.ts";
-import { takeOver } from "../outbox/takeover.ts";
 import { createAbsences } from "./absences.ts";
 import { makeAttempt } from "./attempt.ts";
 import { createClaimer, shareOf } from "./claimer.ts";
 import type { Clients } from "./clients.ts";
 import { type ComposeParts, composeAttempt } from "./compose.ts";
 import { createSettler } from "./settler.ts";
+import { keepTakingOver } from "./takeovers.ts";
 
 /** Attempts what is due and settles it. */
 export interface Dispatcher extends Handover {
@@ -50,8 +56,7 @@ export interface DispatcherParts extends ComposeParts {
 /** How often the processes that dispatch are counted, in milliseconds; until then there may be so many. */
 const countMs = 5_000;
 const dispatchersAtFirst = 4;
-/** How often dead workers are looked for, in milliseconds. */
-const takeoverMs = 500;
+const none = { first: 0, again: 0 };
 /** With fewer attempts under way outcomes are stored at once: to wait for others would gain little, and holds lanes up. */
 const fewInFlight = 8;
 /** Retries may take so much of the process's room, so that a crowd of them leaves room for first attempts. */
@@ -62,8 +67,9 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   const inFlight = { first: 0, again: 0 };
   let draining = false;
   let whenIdle: (() => void) | undefined;
-  /** Attempts under way, and places reserved, by endpoint. */
-  const underWay = new Map<string, number>();
+  /** Attempts under way by endpoint, and places reserved, which are for first attempts. */
+  const underWay = new Map<string, Readonly<Record<ClaimKind, number>>>();
+  const underWayAt: InFlight = (endpointId) => underWay.get(endpointId) ?? none;
   let reserved = 0;
   let dispatchers = dispatchersAtFirst;
   const total = (): number => inFlight.first + inFlight.again;
@@ -101,6 +107,8 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     perEndpointMax: limits.perEndpointMax,
     // A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5).
     room: (kind) => (settler.stuck() ? 0 : Math.min(kindMax[kind] - inFlight[kind], free())),
+    // What a process that is gone had under way ended with it.
+    inFlight: () => (dispatchers === 1 ? underWayAt : undefined),
     isPaused: absences.isPaused,
     begin: (kind, claim, leaseEndsMs) => void attempt(kind, claim, leaseEndsMs),
   });
@@ -108,9 +116,10 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     if (total() === 0 && settler.idle()) whenIdle?.();
   };
 
-  const count = (endpointId: string, change: 1 | -1): void => {
-    const now = (underWay.get(endpointId) ?? 0) + change;
-    if (now === 0) underWay.delete(endpointId);
+  const count = (endpointId: string, kind: ClaimKind, change: 1 | -1): void => {
+    const before = underWayAt(endpointId);
+    const now = { ...before, [kind]: before[kind] + change };
+    if (now.first + now.again === 0) underWay.delete(endpointId);
     else underWay.set(endpointId, now);
   };
 
@@ -120,15 +129,16 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     // The cap is one for all processes; here nobody asks the table how much the others have under way.
     const most = Math.max(1, Math.floor(shareOf(free(), limits.perEndpointMax) / dispatchers));
     const forFirst = retries === null ? most : Math.max(1, most - Math.floor(most / 4));
-    if ((underWay.get(endpointId) ?? 0) >= forFirst) return false;
+    const { first, again } = underWayAt(endpointId);
+    if (first + again >= forFirst) return false;
     reserved += 1;
-    count(endpointId, 1);
+    count(endpointId, "first", 1);
     return true;
   };
 
   const cancel = (endpointId: string): void => {
     reserved -= 1;
-    count(endpointId, -1);
+    count(endpointId, "first", -1);
   };
 
   const begin: Handover["begin"] = (claim, askedMs) => {
@@ -138,7 +148,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   const attempt = async (kind: ClaimKind, claim: Claim, leaseEndsMs: number): Promise<void> => {
     inFlight[kind] += 1;
-    count(claim.endpointId, 1);
+    count(claim.endpointId, kind, 1);
     metrics.inFlight.set(total());
     const startedMs = clock.monotonicMs();
     const endsByMs = startedMs + claim.timeoutMs;
@@ -147,7 +157,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
       leaseEndsMs - endsByMs >= stallAllowanceMs && clock.monotonicMs() < endsByMs;
     const settlement = await attemptClaim(parts, claim, mayBegin, startedMs);
     inFlight[kind] -= 1;
-    count(claim.endpointId, -1);
+    count(claim.endpointId, kind, -1);
     metrics.inFlight.set(total());
     if (settlement === null) return await giveBack(claim);
     absences.heard(claim.endpointId, settlement.result.outcome);
@@ -164,23 +174,16 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     endWhenIdle();
   };
 
-  const lookForDead = async (): Promise<void> => {
-    try {
-      const { unknown, again, hints, more } = await takeOver(pool);
-      if (unknown + again === 0) return;
-      metrics.takenOver.inc({ result: "unknown" }, unknown);
-      metrics.takenOver.inc({ result: "again" }, again);
-      metrics.settled.inc({ state: "unknown" }, unknown);
-      log.warn({ event: "delivery.taken_over", unknown, again });
+  const takeovers = keepTakingOver({
+    pool,
+    log,
+    clock,
+    metrics,
+    onTaken(hints) {
       claimer.freed(hints, "again");
       claimer.freed(hints, "first");
-      if (more && !draining) await lookForDead();
-    } catch (error) {
-      log.error({ event: "delivery.takeover_failed", reason: reasonOf(error) });
-    }
-  };
-
-  const takeover = setInterval(() => void lookForDead(), takeoverMs);
+    },
+  });
   const countThem = async (): Promise<void> => {
     // While PostgreSQL is away the last number is as good as any.
     dispatchers = Math.max(1, await countDispatchers(pool).catch(() => dispatchers));
@@ -197,9 +200,8 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     inFlight: total,
     async drain() {
       draining = true;
-      clearInterval(takeover);
       clearInterval(counting);
-      await claimer.stop();
+      await Promise.all([takeovers.stop(), claimer.stop()]);
       if (total() === 0 && settler.idle()) return;
       await new Promise<void>((resolve) => {
         whenIdle = resolve;

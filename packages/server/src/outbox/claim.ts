@@ -55,7 +55,12 @@ export interface ClaimRoom {
   readonly endpoints: readonly string[];
   /** From where on deliveries wait there, where that is known (low-water.ts). */
   readonly since?: ReadonlyMap<string, string>;
+  /** How many are in flight there, for who knows it; else the table is asked, which goes through all of the last seconds. */
+  readonly inFlight?: InFlight | undefined;
 }
+
+/** How many deliveries of each kind are in flight to an endpoint. */
+export type InFlight = (endpointId: string) => Readonly<Record<ClaimKind, number>>;
 
 /** What a claim found. */
 export interface Claimed {
@@ -146,13 +151,15 @@ export const wholeClaims = (claimed: string): string => `
 const claimSql = (kind: ClaimKind): string => `
   WITH room AS MATERIALIZED (
     SELECT endpoints.endpoint_id, named.since, ${kind === "first" ? freeForFirst : freeForAgain} AS free
-    FROM unnest($4::uuid[], $6::timestamptz[]) WITH ORDINALITY AS named (endpoint_id, since, position)
+    FROM unnest($4::uuid[], $6::timestamptz[], $7::int[], $8::int[])
+      WITH ORDINALITY AS named (endpoint_id, since, first, again, position)
     JOIN endpoints ON endpoints.endpoint_id = named.endpoint_id
     CROSS JOIN LATERAL (
-      SELECT count(*) AS all, count(*) FILTER (WHERE attempts = 1) AS first,
-        count(*) FILTER (WHERE attempts > 1) AS again
+      SELECT coalesce(named.first + named.again, count(*)) AS all,
+        coalesce(named.first, count(*) FILTER (WHERE attempts = 1)) AS first,
+        coalesce(named.again, count(*) FILTER (WHERE attempts > 1)) AS again
       FROM deliveries
-      WHERE deliveries.endpoint_id = named.endpoint_id AND deliveries.state = 'in_flight'
+      WHERE named.first IS NULL AND deliveries.endpoint_id = named.endpoint_id AND deliveries.state = 'in_flight'
         AND deliveries.lease_until > now()) AS busy
     ORDER BY named.position
   ), due AS (
@@ -240,6 +247,8 @@ export async function claimDue(
       room.endpoints,
       leaseMarginMs,
       room.endpoints.map((endpoint) => room.since?.get(endpoint) ?? "-infinity"),
+      room.endpoints.map((endpoint) => room.inFlight?.(endpoint).first ?? null),
+      room.endpoints.map((endpoint) => room.inFlight?.(endpoint).again ?? null),
     ],
   });
   return {

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { type ClaimKind, waits } from "./claim.ts";
+import { type ClaimKind, type InFlight, waits } from "./claim.ts";
 import type { Marks } from "./low-water.ts";
 
 /** Endpoints with something due that have room for it, and how far the search came. */
@@ -21,6 +21,8 @@ export interface Look {
   readonly marks?: Marks;
   /** Whether to look before the marks as well: that goes through all that PostgreSQL cannot forget yet. Default: no. */
   readonly beforeMarks?: boolean;
+  /** How many are in flight, for who knows it; else the table is asked. */
+  readonly inFlight?: InFlight | undefined;
 }
 
 /** Most endpoints that one statement looks at. */
@@ -65,7 +67,7 @@ const findSql = (kind: ClaimKind): string => `
       ORDER BY pending.due_at LIMIT 1) AS one) AS due
   CROSS JOIN LATERAL (
     SELECT count(*) AS deliveries FROM deliveries
-    WHERE deliveries.endpoint_id = visited.endpoint_id AND deliveries.state = 'in_flight'
+    WHERE $6::boolean AND deliveries.endpoint_id = visited.endpoint_id AND deliveries.state = 'in_flight'
       AND deliveries.lease_until > now()) AS busy
   ORDER BY visited.endpoint_id`;
 
@@ -74,14 +76,19 @@ const againSql = findSql("again");
 
 /** Looks for endpoints with something due, of which no hint told. */
 export async function findDue(pool: pg.Pool, kind: ClaimKind, look: Look): Promise<Found> {
-  const { perEndpoint, after = beforeAll, marks = new Map(), beforeMarks = false } = look;
+  const { perEndpoint, after = beforeAll, marks = new Map(), beforeMarks = false, inFlight } = look;
+  const hasRoom = (endpointId: string): boolean => {
+    if (inFlight === undefined) return true;
+    const { first, again } = inFlight(endpointId);
+    return first + again < perEndpoint;
+  };
   const { rows } = await pool.query<{ endpointId: string; due: boolean; beforeMark: string | null }>({
     name: `delivery-find-${kind}`,
     text: kind === "first" ? firstSql : againSql,
-    values: [perEndpoint, after, [...marks.keys()], [...marks.values()], beforeMarks],
+    values: [perEndpoint, after, [...marks.keys()], [...marks.values()], beforeMarks, inFlight === undefined],
   });
   return {
-    endpoints: rows.filter((row) => row.due).map((row) => row.endpointId),
+    endpoints: rows.flatMap(({ endpointId, due }) => (due && hasRoom(endpointId) ? [endpointId] : [])),
     beforeMark: new Map(
       rows.flatMap(({ endpointId, beforeMark }) => (beforeMark === null ? [] : [[endpointId, beforeMark]])),
     ),

@@ -17,6 +17,8 @@ export interface TakenOver {
 
 /** Most deliveries that one statement takes over. */
 const batchMax = 500;
+/** A lease that ended so long ago at most is a recent one, in milliseconds. */
+export const recentLeaseMs = 5_000;
 
 // Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). Without retries
 // session.finalized is sent at most once, so it settles; any other event is sent a second time, after a crash only, and
@@ -28,6 +30,7 @@ const takeoverSql = `
     -- Of this table alone: with others joined to it PostgreSQL may go through all events before it takes the first ones.
     SELECT delivery_id FROM deliveries
     WHERE state = 'in_flight' AND lease_until < now()
+      AND lease_until >= CASE WHEN $1::boolean THEN '-infinity' ELSE now() - ${recentLeaseMs} * interval '1 millisecond' END
     ORDER BY lease_until
     LIMIT ${batchMax}
     FOR UPDATE SKIP LOCKED
@@ -56,11 +59,17 @@ const takeoverSql = `
   JOIN endpoints ON endpoints.endpoint_id = before.endpoint_id
   RETURNING settled_as, session_key AS "sessionKey", endpoint_id AS "endpointId"`;
 
-/** Takes over deliveries whose lease is in the past by the database's clock. */
-export async function takeOver(pool: pg.Pool): Promise<TakenOver> {
+/**
+ * Takes over deliveries whose lease is in the past by the database's clock.
+ *
+ * @param all also those that ended some time ago. Without them the look spares what a transaction that is held open keeps
+ * of all the deliveries that were in flight since it began.
+ */
+export async function takeOver(pool: pg.Pool, all = true): Promise<TakenOver> {
   const { rows } = await pool.query<{ settled_as: string | null; sessionKey: number; endpointId: string }>({
     name: "delivery-takeover",
     text: takeoverSql,
+    values: [all],
   });
   const unknown = rows.filter((row) => row.settled_as !== null).length;
   return {
