@@ -13,8 +13,9 @@ const inFlight = () => ({ first: 0, again: 0 });
 /** As many endpoints as a dispatcher claims from at once, of those that it found by looking. */
 const foundMax = 50;
 const pauseMs = 40;
-/** How often a dispatcher looks before the marks as well. */
+/** How often a dispatcher looks before the marks as well, and how much of the time that may take. */
 const beforeMarksNs = 2_000 * msNs;
+const beforeMarksShare = 20;
 
 /** How long each took, in milliseconds, seen from a connection of its own. */
 export interface ClaimTimes {
@@ -67,7 +68,7 @@ export async function timeClaims(
     while (working) {
       await claim(times.named, "first", named);
       const beforeMarks = nowNs() >= beforeMarksAtNs;
-      if (beforeMarks) beforeMarksAtNs = nowNs() + beforeMarksNs;
+      const lookedNs = nowNs();
       const look = async (kind: Kind): Promise<string[]> => {
         const marks = lowWater[kind].of(named);
         const { endpoints, beforeMark } = await findDue(pool, kind, {
@@ -83,6 +84,9 @@ export async function timeClaims(
         first: await look("first"),
         again: await look("again"),
       }));
+      if (beforeMarks) {
+        beforeMarksAtNs = lookedNs + Math.max(beforeMarksNs, (nowNs() - lookedNs) * beforeMarksShare);
+      }
       for (const kind of ["first", "again"] as const) {
         if (found[kind].length > 0) await claim(times.found, kind, found[kind].slice(0, foundMax));
       }

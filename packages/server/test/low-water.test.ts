@@ -44,8 +44,8 @@ describe("from where on deliveries wait", () => {
     await owe("first");
     const { claims, marks } = await claim(new Map());
     expect(claims).toHaveLength(1);
-    // It has taken all that was due: what is due later than two seconds ago may still be committed.
-    expect(await secondsAgo(marks[endpointId])).toBeCloseTo(2, 0);
+    // It has taken all that was due: what is due later than a second ago may still be committed.
+    expect(await secondsAgo(marks[endpointId])).toBeCloseTo(1, 0);
 
     await owe("old");
     await database.pool.query(
@@ -66,7 +66,7 @@ describe("from where on deliveries wait", () => {
     const { claims, marks, unfinished } = await claim(new Map(), 2);
     expect(claims.map(({ sessionId }) => sessionId)).toEqual(["a", "b"]);
     expect(unfinished).toEqual([endpointId]);
-    expect(await secondsAgo(marks[endpointId])).toBeCloseTo(3_602, 0);
+    expect(await secondsAgo(marks[endpointId])).toBeCloseTo(3_601, 0);
     const next = await claim(new Map([[endpointId, marks[endpointId] as string]]));
     expect(next.claims.map(({ sessionId }) => sessionId)).toEqual(["c"]);
   });
@@ -128,8 +128,8 @@ describe("from where on deliveries wait", () => {
     const full = await claimDue(database.pool, randomUUID(), "first", at(3, 5));
     expect(full).toMatchObject({ claims: [], emptied: [] });
     // More are in flight than that by the table.
-    const { claims } = await claimDue(database.pool, randomUUID(), "first", { ...at(7), perEndpoint: 8 });
-    expect(claims.map(({ sessionId }) => sessionId)).toEqual(["known"]);
+    const { claims } = await claimDue(database.pool, randomUUID(), "first", at(0));
+    expect(claims.map(({ sessionId }) => sessionId)).toContain("known");
   });
 
   test("a mark that was lowered while a claim was under way stays there", () => {

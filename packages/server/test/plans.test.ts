@@ -15,6 +15,7 @@ import { bringUp } from "../src/outbox/lane.ts";
 import { release } from "../src/outbox/release.ts";
 import { settle } from "../src/outbox/settle.ts";
 import { takeOver } from "../src/outbox/takeover.ts";
+import { countStep } from "../src/overview/count.ts";
 import { conversationEnded, createTestIntake, deliveredResult } from "./intake.ts";
 
 // Each statement of the path of a delivery, on tables of a million rows: it goes by its index, and looks at no more rows
@@ -326,6 +327,15 @@ describe.each([
     });
     expect(ways).toContain("deliveries by deliveries_in_flight");
     for (const way of ways) expect(way).toMatch(/_pkey$|_in_flight$/);
+  });
+
+  test("a step of counting for the overview looks at the rows that it counts, and at their sessions", async () => {
+    scans = [];
+    expect(await countStep(pool, 0)).toBe(true);
+    await until("the plan is told", () => scans.some(({ table }) => table === "tally_progress"));
+    const read = scans.filter(({ table }) => /^(sessions|events|webhook_logs)/.test(table));
+    expect(read.map(({ table }) => table)).toContain("events");
+    for (const scan of read) expect(scan.rows, JSON.stringify(scan)).toBeLessThanOrEqual(10_000);
   });
 
   test("deadlines are looked for by their time", async () => {

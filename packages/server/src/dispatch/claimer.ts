@@ -57,6 +57,8 @@ const pauseShare = 4;
 const pauseMaxMs = 1_000;
 /** How often what is before the marks is looked at as well (low-water.ts): so late is what was left there. */
 const beforeMarksMs = 2_000;
+/** That takes a twentieth of the time at most. */
+const beforeMarksShare = 20;
 /**
  * An endpoint may have so much of the room that is still free. Those that hang thereby share what is left with each
  * other, and never all of it: of 1,024 places 20 of them hold 28 each, 1,000 of them one each, and some stay free.
@@ -191,12 +193,12 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const look = (): void => {
     const beganMs = clock.monotonicMs();
     const beforeMarks = beganMs >= beforeMarksAtMs;
-    if (beforeMarks) beforeMarksAtMs = beganMs + beforeMarksMs;
     looking = lookAt("first", beforeMarks)
       .then(() => lookAt("again", beforeMarks))
       .catch(failed)
       .finally(() => {
         const tookMs = clock.monotonicMs() - beganMs;
+        if (beforeMarks) beforeMarksAtMs = beganMs + Math.max(beforeMarksMs, tookMs * beforeMarksShare);
         timer = setTimeout(look, Math.min(pauseMaxMs, Math.max(pollMs, tookMs * pauseShare)));
       });
   };

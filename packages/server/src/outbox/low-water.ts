@@ -20,7 +20,7 @@ export interface LowWater {
 export type Marks = ReadonlyMap<string, string>;
 
 /** SQL: so much later than it is due a delivery may be committed and not be before the mark. */
-export const lateCommits = "interval '2 seconds'";
+export const lateCommits = "interval '1 second'";
 const marksMax = 50_000;
 
 export function createLowWater(): LowWater {

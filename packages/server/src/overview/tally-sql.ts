@@ -52,7 +52,9 @@ export const logTalliesSql = (rows: string): string => `
         THEN greatest(0, extract(epoch FROM ${answeredAt} - (${hungUp})) * 1000) END AS hang_up_ms
     FROM ${rows} AS logged LEFT JOIN LATERAL (
       SELECT channel, call_ended_at, call_reported_at, conversation_ended_at, conversation_reported_at
-      FROM sessions WHERE sessions.session_key = logged.session_key AND settled_as = 'delivered') AS session ON true
+      FROM sessions WHERE sessions.session_key = logged.session_key AND settled_as = 'delivered'
+      -- Without a limit it would be a join, and every session might be read for it.
+      LIMIT 1) AS session ON true
     WHERE trigger <> 'test'
   ), alike AS (
     SELECT project_id, minute, outcome, settled_as, endpoint_id, ${durationClassSql("duration_ms")} AS class,
