@@ -247,7 +247,7 @@ describe("docs/api.md", () => {
 describe("docs/guarantees.md", () => {
   const guarantees = readFileSync(join(root, "docs/guarantees.md"), "utf8").replace(/\s+/g, " ");
   const { graces, limits } = readConfig({});
-  const takeoverMs = constantOf("dispatch/dispatcher.ts", "takeoverMs");
+  const takeoverMs = constantOf("dispatch/takeovers.ts", "lookMs");
 
   test.each([
     ["the lease's margin", `lease of timeout + ${time(leaseMarginMs)}`],

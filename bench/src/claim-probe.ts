@@ -72,7 +72,7 @@ export async function timeClaims(
       const beforeMarks = nowNs() >= beforeMarksAtNs;
       const lookedNs = nowNs();
       const look = async (kind: Kind): Promise<string[]> => {
-        const marks = lowWater[kind].of(named);
+        const marks = new Map(lowWater[kind].inOrder());
         const { endpoints, beforeMark } = await findDue(pool, kind, {
           perEndpoint,
           marks,

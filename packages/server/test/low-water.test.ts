@@ -144,7 +144,11 @@ describe("from where on deliveries wait", () => {
     expect(of()).toEqual({ one: "9:30", two: "10:05" });
     lowWater.reached(lowWater.of(["one"]), { one: "10:10" });
     expect(of()).toEqual({ one: "10:10", two: "10:05" });
-    expect([...lowWater.behind("one", 5).keys()]).toEqual(["two"]);
-    expect([...lowWater.behind("", 1).keys()]).toEqual(["one"]);
+    lowWater.reached(new Map(), { first: "10:11" });
+    expect(lowWater.inOrder()).toEqual([
+      ["first", "10:11"],
+      ["one", "10:10"],
+      ["two", "10:05"],
+    ]);
   });
 });

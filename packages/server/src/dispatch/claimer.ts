@@ -170,11 +170,12 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const perEndpoint = (free: number): number => shareOf(free, parts.perEndpointMax);
 
   const lookAt = async (kind: ClaimKind, beforeMarks: boolean): Promise<void> => {
+    const known = lowWater[kind].inOrder();
     let after: string | null = beforeAll;
     while (after !== null && !stopped) {
       const free = parts.room(kind);
       if (free <= 0) return;
-      const marks = lowWater[kind].behind(after, endpointsMax);
+      const marks = new Map(behind(known, after).slice(0, endpointsMax));
       const inFlight = parts.inFlight();
       const look = { perEndpoint: perEndpoint(free), after, marks, beforeMarks, inFlight };
       const { endpoints, beforeMark, last } = await findDue(pool, kind, look);
@@ -240,6 +241,15 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       clearTimeout(timer);
     },
   };
+}
+
+/** What is known of the endpoints behind one. */
+function behind<Known extends readonly [endpointId: string, mark: string]>(
+  known: readonly Known[],
+  after: string,
+): readonly Known[] {
+  const first = known.findIndex(([endpointId]) => endpointId > after);
+  return first < 0 ? [] : known.slice(first);
 }
 
 /** How much of the room that is free one endpoint may have. */

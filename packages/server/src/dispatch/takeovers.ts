@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Hint } from "../outbox/hint.ts";
-import { recentLeaseMs, takeOver } from "../outbox/takeover.ts";
+import { takeOver } from "../outbox/takeover.ts";
 
 /** Takes over what dead workers had claimed, all the time. */
 export interface Takeovers {
@@ -22,19 +22,25 @@ export interface TakeoverParts {
 
 /** How often dead workers are looked for, in milliseconds. */
 const lookMs = 500;
-/** How often leases of any age are looked at, in milliseconds; else those that ended a moment ago. */
-const allLeasesMs = 30_000;
+/**
+ * A look is for what has ended since the one before it, and so much longer ago, in milliseconds: a claim that was committed
+ * late has less of its lease left.
+ */
+const overlapMs = 5_000;
+/** How often leases are looked at whenever they ended, in milliseconds; a twentieth of the time at most. */
+const allMs = 30_000;
+const allShare = 20;
 
 /** Begins to look at once. */
 export function keepTakingOver({ pool, log, clock, metrics, onTaken }: TakeoverParts): Takeovers {
   let lookedMs = Number.NEGATIVE_INFINITY;
-  let lookedAtAllMs = Number.NEGATIVE_INFINITY;
+  let allAtMs = Number.NEGATIVE_INFINITY;
   let stopped = false;
   let looking: Promise<void> | null = null;
 
   /** @returns whether there may be more. */
-  const step = async (all: boolean): Promise<boolean> => {
-    const { unknown, again, hints, more } = await takeOver(pool, all);
+  const step = async (withinMs: number | null): Promise<boolean> => {
+    const { unknown, again, hints, more } = await takeOver(pool, withinMs);
     if (unknown + again === 0) return false;
     metrics.takenOver.inc({ result: "unknown" }, unknown);
     metrics.takenOver.inc({ result: "again" }, again);
@@ -46,11 +52,10 @@ export function keepTakingOver({ pool, log, clock, metrics, onTaken }: TakeoverP
 
   const look = async (): Promise<void> => {
     const nowMs = clock.monotonicMs();
-    // Who has not looked for a while may have missed the moment.
-    const all = nowMs - lookedAtAllMs >= allLeasesMs || nowMs - lookedMs >= recentLeaseMs / 2;
-    while (!stopped && (await step(all)));
+    const all = nowMs >= allAtMs;
+    while (!stopped && (await step(all ? null : nowMs - lookedMs + overlapMs)));
     lookedMs = nowMs;
-    if (all) lookedAtAllMs = nowMs;
+    if (all) allAtMs = nowMs + Math.max(allMs, (clock.monotonicMs() - nowMs) * allShare);
   };
 
   const timer = setInterval(() => {

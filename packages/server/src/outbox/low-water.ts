@@ -1,3 +1,5 @@
+import { LRUCache } from "lru-cache";
+
 /**
  * From where on deliveries wait, by endpoint. What is before that has been claimed, but PostgreSQL keeps it in the index for
  * as long as some transaction might see it, and a claim would go through all of it (performance, "Limits").
@@ -8,8 +10,8 @@
 export interface LowWater {
   /** When the first that may wait is due, as PostgreSQL writes moments; nothing of an endpoint: look at all of it. */
   of(endpoints: Iterable<string>): Marks;
-  /** Of the endpoints behind this one, in their order; the first {@link most} of them. */
-  behind(endpointId: string, most: number): Marks;
+  /** All that is known, in the order of endpoints. */
+  inOrder(): ReadonlyArray<readonly [endpointId: string, mark: string]>;
   /** What a claim with these marks has told. */
   reached(from: Marks, told: Readonly<Record<string, string>>): void;
   /** Something waits before the mark, since this moment. */
@@ -21,10 +23,11 @@ export type Marks = ReadonlyMap<string, string>;
 
 /** SQL: so much later than it is due a delivery may be committed and not be before the mark. */
 export const lateCommits = "interval '1 second'";
-const marksMax = 50_000;
+/** So many endpoints have marks; of more those that were claimed from last. They are put in order for each look. */
+const marksMax = 5_000;
 
 export function createLowWater(): LowWater {
-  const marks = new Map<string, string>();
+  const marks = new LRUCache<string, string>({ max: marksMax });
   const of = (endpoints: Iterable<string>): Marks => {
     const known = new Map<string, string>();
     for (const endpoint of endpoints) {
@@ -35,12 +38,8 @@ export function createLowWater(): LowWater {
   };
   return {
     of,
-    behind(endpointId, most) {
-      const sorted = [...marks.keys()].filter((endpoint) => endpoint > endpointId).sort();
-      return of(sorted.slice(0, most));
-    },
+    inOrder: () => [...marks.entries()].sort(([left], [right]) => (left < right ? -1 : 1)),
     reached(from, told) {
-      if (marks.size > marksMax) marks.clear();
       for (const [endpoint, mark] of Object.entries(told)) {
         // One that was lowered meanwhile stays there: the claim began behind it.
         if (marks.get(endpoint) === from.get(endpoint)) marks.set(endpoint, mark);

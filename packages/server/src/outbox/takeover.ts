@@ -17,8 +17,6 @@ export interface TakenOver {
 
 /** Most deliveries that one statement takes over. */
 const batchMax = 500;
-/** A lease that ended so long ago at most is a recent one, in milliseconds. */
-export const recentLeaseMs = 5_000;
 
 // Nobody can know whether the receiver got an attempt whose worker died (behaviour, section 4). Without retries
 // session.finalized is sent at most once, so it settles; any other event is sent a second time, after a crash only, and
@@ -30,7 +28,7 @@ const takeoverSql = `
     -- Of this table alone: with others joined to it PostgreSQL may go through all events before it takes the first ones.
     SELECT delivery_id FROM deliveries
     WHERE state = 'in_flight' AND lease_until < now()
-      AND lease_until >= CASE WHEN $1::boolean THEN '-infinity' ELSE now() - ${recentLeaseMs} * interval '1 millisecond' END
+      AND lease_until >= coalesce(now() - $1::float8 * interval '1 millisecond', '-infinity')
     ORDER BY lease_until
     LIMIT ${batchMax}
     FOR UPDATE SKIP LOCKED
@@ -62,14 +60,14 @@ const takeoverSql = `
 /**
  * Takes over deliveries whose lease is in the past by the database's clock.
  *
- * @param all also those that ended some time ago. Without them the look spares what a transaction that is held open keeps
- * of all the deliveries that were in flight since it began.
+ * @param withinMs those alone that ended so long ago at most, in milliseconds: that spares what a transaction that is held
+ * open keeps of all the deliveries that were in flight since it began. Default: whenever they ended.
  */
-export async function takeOver(pool: pg.Pool, all = true): Promise<TakenOver> {
+export async function takeOver(pool: pg.Pool, withinMs: number | null = null): Promise<TakenOver> {
   const { rows } = await pool.query<{ settled_as: string | null; sessionKey: number; endpointId: string }>({
     name: "delivery-takeover",
     text: takeoverSql,
-    values: [all],
+    values: [withinMs],
   });
   const unknown = rows.filter((row) => row.settled_as !== null).length;
   return {
