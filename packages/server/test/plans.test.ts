@@ -289,6 +289,19 @@ describe.each([
     expect(await waysOf(() => release(pool, workerId, claims))).toEqual(["deliveries by deliveries_pkey"]);
   });
 
+  test("who knows how many are in flight spares the claim and the look the index of these", async () => {
+    const inFlight = (): { first: number; again: number } => ({ first: 0, again: 0 });
+    const room = { limit: 20, perEndpoint: 20, endpoints: [healthy, ...dead.slice(0, 3)], inFlight };
+    const ways = await waysOf(async () => {
+      const { claims } = await claimDue(pool, workerId, "first", room);
+      expect(claims).toHaveLength(20);
+      await release(pool, workerId, claims);
+      await findDue(pool, "first", { perEndpoint: 80, inFlight });
+    });
+    expect(ways).toContain("deliveries by deliveries_due_first");
+    expect(ways).not.toContain("deliveries by deliveries_in_flight");
+  });
+
   test("a claim of retries goes by an index of their own", async () => {
     const room = { limit: 20, perEndpoint: 80, endpoints: dead.slice(0, 3) };
     const ways = await waysOf(async () => {
