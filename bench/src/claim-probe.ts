@@ -14,8 +14,8 @@ const inFlight = () => ({ first: 0, again: 0 });
 const foundMax = 50;
 const pauseMs = 40;
 /** How often a dispatcher looks before the marks as well, and how much of the time that may take. */
-const beforeMarksNs = 2_000 * msNs;
-const beforeMarksShare = 20;
+const beforeMarksNs = 1_000 * msNs;
+const beforeMarksShare = 10;
 
 /** How long each took, in milliseconds, seen from a connection of its own. */
 export interface ClaimTimes {

@@ -76,7 +76,7 @@ describe("from where on deliveries wait", () => {
     await database.pool.query("UPDATE deliveries SET due_at = '2026-01-01' WHERE state = 'pending'");
     const marks = new Map([[endpointId, "2026-02-01"]]);
     const nothing = { endpoints: [], beforeMark: new Map(), last: null };
-    expect(await findDue(database.pool, "first", { perEndpoint: 10, marks })).toEqual(nothing);
+    expect(await findDue(database.pool, "first", { perEndpoint: 10, marks })).toMatchObject(nothing);
     const { endpoints, beforeMark } = await findDue(database.pool, "first", {
       perEndpoint: 10,
       marks,
@@ -85,9 +85,9 @@ describe("from where on deliveries wait", () => {
     expect(endpoints).toEqual([endpointId]);
     const { claims } = await claim(beforeMark);
     expect(claims.map(({ sessionId }) => sessionId)).toEqual(["left"]);
-    expect(await findDue(database.pool, "first", { perEndpoint: 10, marks, beforeMarks: true })).toEqual(
-      nothing,
-    );
+    expect(
+      await findDue(database.pool, "first", { perEndpoint: 10, marks, beforeMarks: true }),
+    ).toMatchObject(nothing);
   });
 
   test("the look goes by the endpoints with a mark and by those between them", async () => {
@@ -150,5 +150,7 @@ describe("from where on deliveries wait", () => {
       ["one", "10:10"],
       ["two", "10:05"],
     ]);
+    lowWater.forget();
+    expect(of()).toEqual({});
   });
 });

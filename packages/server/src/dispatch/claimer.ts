@@ -56,9 +56,9 @@ const pollMs = 250;
 const pauseShare = 4;
 const pauseMaxMs = 1_000;
 /** How often what is before the marks is looked at as well (low-water.ts): so late is what was left there. */
-const beforeMarksMs = 2_000;
-/** That takes a twentieth of the time at most. */
-const beforeMarksShare = 20;
+const beforeMarksMs = 1_000;
+/** That takes a tenth of the time at most. */
+const beforeMarksShare = 10;
 /**
  * An endpoint may have so much of the room that is still free. Those that hang thereby share what is left with each
  * other, and never all of it: of 1,024 places 20 of them hold 28 each, 1,000 of them one each, and some stay free.
@@ -92,11 +92,16 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   let looking: Promise<void> | null = null;
   let stopped = false;
 
-  const failed = (error: unknown): void =>
+  let beforeMarksAtMs = 0;
+
+  const failed = (error: unknown): void => {
+    lowWater.first.forget();
+    lowWater.again.forget();
     log.error({
       event: "delivery.claim_failed",
       reason: error instanceof Error ? error.message : String(error),
     });
+  };
 
   /** Lanes go on there. Where more waits it is one of many; it does not come before what is fresh elsewhere. */
   const goOn = (endpoints: readonly string[]): void => {
@@ -169,16 +174,19 @@ export function createClaimer(parts: ClaimerParts): Claimer {
 
   const perEndpoint = (free: number): number => shareOf(free, parts.perEndpointMax);
 
-  const lookAt = async (kind: ClaimKind, beforeMarks: boolean): Promise<void> => {
+  /** @returns how long PostgreSQL has looked, in milliseconds. */
+  const lookAt = async (kind: ClaimKind, beforeMarks: boolean): Promise<number> => {
+    let lookedMs = 0;
     const known = lowWater[kind].inOrder();
     let after: string | null = beforeAll;
     while (after !== null && !stopped) {
       const free = parts.room(kind);
-      if (free <= 0) return;
+      if (free <= 0) break;
       const marks = new Map(behind(known, after).slice(0, endpointsMax));
       const inFlight = parts.inFlight();
       const look = { perEndpoint: perEndpoint(free), after, marks, beforeMarks, inFlight };
-      const { endpoints, beforeMark, last } = await findDue(pool, kind, look);
+      const { endpoints, beforeMark, last, tookMs } = await findDue(pool, kind, look);
+      lookedMs += tookMs;
       for (const [endpoint, since] of beforeMark) lowWater[kind].lower(endpoint, since);
       for (const endpoint of endpoints) {
         found[kind].endpoints.add(endpoint);
@@ -187,19 +195,22 @@ export function createClaimer(parts: ClaimerParts): Claimer {
       if (endpoints.length > 0) wake();
       after = last;
     }
+    return lookedMs;
+  };
+
+  const lookEverywhere = async (beganMs: number): Promise<void> => {
+    const beforeMarks = beganMs >= beforeMarksAtMs;
+    const lookedMs = (await lookAt("first", beforeMarks)) + (await lookAt("again", beforeMarks));
+    if (beforeMarks) beforeMarksAtMs = beganMs + Math.max(beforeMarksMs, lookedMs * beforeMarksShare);
   };
 
   let timer: NodeJS.Timeout;
-  let beforeMarksAtMs = 0;
   const look = (): void => {
     const beganMs = clock.monotonicMs();
-    const beforeMarks = beganMs >= beforeMarksAtMs;
-    looking = lookAt("first", beforeMarks)
-      .then(() => lookAt("again", beforeMarks))
+    looking = lookEverywhere(beganMs)
       .catch(failed)
       .finally(() => {
         const tookMs = clock.monotonicMs() - beganMs;
-        if (beforeMarks) beforeMarksAtMs = beganMs + Math.max(beforeMarksMs, tookMs * beforeMarksShare);
         timer = setTimeout(look, Math.min(pauseMaxMs, Math.max(pollMs, tookMs * pauseShare)));
       });
   };

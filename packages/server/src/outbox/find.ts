@@ -9,6 +9,8 @@ export interface Found {
   readonly beforeMark: ReadonlyMap<string, string>;
   /** The search goes on behind this endpoint; null when all have been looked at. */
   readonly last: string | null;
+  /** How long PostgreSQL has looked, in milliseconds, without any waiting for it. */
+  readonly tookMs: number;
 }
 
 /** How to look. */
@@ -57,7 +59,8 @@ const findSql = (kind: ClaimKind): string => `
     WHERE visited.number < ${endpointsMax} AND next.endpoint_id IS NOT NULL
   )
   SELECT visited.endpoint_id AS "endpointId", due.since IS NOT NULL AND busy.deliveries < $1::int AS due,
-    CASE WHEN due.since < marked.mark THEN to_json(due.since)->>0 END AS "beforeMark"
+    CASE WHEN due.since < marked.mark THEN to_json(due.since)->>0 END AS "beforeMark",
+    extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 * 1000 AS "tookMs"
   FROM visited LEFT JOIN marked USING (endpoint_id)
   CROSS JOIN LATERAL (
     SELECT min(one.due_at) AS since FROM (
@@ -74,6 +77,13 @@ const findSql = (kind: ClaimKind): string => `
 const firstSql = findSql("first");
 const againSql = findSql("again");
 
+interface Row {
+  readonly endpointId: string;
+  readonly due: boolean;
+  readonly beforeMark: string | null;
+  readonly tookMs: number;
+}
+
 /** Looks for endpoints with something due, of which no hint told. */
 export async function findDue(pool: pg.Pool, kind: ClaimKind, look: Look): Promise<Found> {
   const { perEndpoint, after = beforeAll, marks = new Map(), beforeMarks = false, inFlight } = look;
@@ -82,7 +92,7 @@ export async function findDue(pool: pg.Pool, kind: ClaimKind, look: Look): Promi
     const { first, again } = inFlight(endpointId);
     return first + again < perEndpoint;
   };
-  const { rows } = await pool.query<{ endpointId: string; due: boolean; beforeMark: string | null }>({
+  const { rows } = await pool.query<Row>({
     name: `delivery-find-${kind}`,
     text: kind === "first" ? firstSql : againSql,
     values: [perEndpoint, after, [...marks.keys()], [...marks.values()], beforeMarks, inFlight === undefined],
@@ -93,5 +103,6 @@ export async function findDue(pool: pg.Pool, kind: ClaimKind, look: Look): Promi
       rows.flatMap(({ endpointId, beforeMark }) => (beforeMark === null ? [] : [[endpointId, beforeMark]])),
     ),
     last: rows.length < endpointsMax ? null : (rows.at(-1)?.endpointId ?? null),
+    tookMs: Math.max(0, ...rows.map((row) => row.tookMs)),
   };
 }

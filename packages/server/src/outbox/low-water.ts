@@ -16,6 +16,8 @@ export interface LowWater {
   reached(from: Marks, told: Readonly<Record<string, string>>): void;
   /** Something waits before the mark, since this moment. */
   lower(endpointId: string, to: string): void;
+  /** PostgreSQL was away: nobody knows what it has committed when. */
+  forget(): void;
 }
 
 /** A moment for each endpoint. */
@@ -48,5 +50,6 @@ export function createLowWater(): LowWater {
     lower(endpointId, to) {
       if (marks.has(endpointId)) marks.set(endpointId, to);
     },
+    forget: () => marks.clear(),
   };
 }
