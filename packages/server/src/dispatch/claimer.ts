@@ -2,7 +2,7 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import { type Claim, type ClaimKind, claimDue, type InFlight, leaseMarginMs } from "../outbox/claim.ts";
-import { beforeAll, endpointsMax, findDue } from "../outbox/find.ts";
+import { endpointsMax, findDue, lowestEndpoint } from "../outbox/find.ts";
 import { type Hint, lanesOf } from "../outbox/hint.ts";
 import { bringUp, type Lane } from "../outbox/lane.ts";
 import { createLowWater } from "../outbox/low-water.ts";
@@ -178,7 +178,7 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const lookAt = async (kind: ClaimKind, beforeMarks: boolean): Promise<number> => {
     let lookedMs = 0;
     const known = lowWater[kind].inOrder();
-    let after: string | null = beforeAll;
+    let after: string | null = lowestEndpoint;
     while (after !== null && !stopped) {
       const free = parts.room(kind);
       if (free <= 0) break;

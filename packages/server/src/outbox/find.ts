@@ -29,9 +29,9 @@ export interface Look {
 
 /** Most endpoints that one statement looks at. */
 export const endpointsMax = 200;
-/** Before the first endpoint. */
-export const beforeAll = "00000000-0000-0000-0000-000000000000";
-const behindAll = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+/** No endpoint has this id: the look begins behind it. */
+export const lowestEndpoint = "00000000-0000-0000-0000-000000000000";
+const highestEndpoint = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 // The next endpoint is one with a mark, or one before that with something pending: between two marks there is nothing to
 // wade through.
@@ -39,7 +39,7 @@ const nextSql = (kind: ClaimKind, after: string): string => `
   SELECT coalesce((
     SELECT pending.endpoint_id FROM deliveries AS pending
     WHERE ${waits("pending", kind)} AND pending.endpoint_id > ${after}
-      AND pending.endpoint_id < coalesce(known.endpoint_id, '${behindAll}')
+      AND pending.endpoint_id < coalesce(known.endpoint_id, '${highestEndpoint}')
     ORDER BY pending.endpoint_id LIMIT 1), known.endpoint_id) AS endpoint_id
   FROM (SELECT (
     SELECT marked.endpoint_id FROM marked WHERE marked.endpoint_id > ${after} ORDER BY 1 LIMIT 1) AS endpoint_id) AS known`;
@@ -86,7 +86,7 @@ interface Row {
 
 /** Looks for endpoints with something due, of which no hint told. */
 export async function findDue(pool: pg.Pool, kind: ClaimKind, look: Look): Promise<Found> {
-  const { perEndpoint, after = beforeAll, marks = new Map(), beforeMarks = false, inFlight } = look;
+  const { perEndpoint, after = lowestEndpoint, marks = new Map(), beforeMarks = false, inFlight } = look;
   const hasRoom = (endpointId: string): boolean => {
     if (inFlight === undefined) return true;
     const { first, again } = inFlight(endpointId);
