@@ -130,6 +130,11 @@ const ways: Partial<Record<ErrorCode, () => Promise<ApiAnswer>>> = {
   },
   async peaks_pending() {
     await upload("call-5", toneWav(0.1));
+    // What is examined at this moment would have its result written over what is set here.
+    await until("it was examined", async () => {
+      const { body } = await server.api("GET", session("call-5"));
+      return body.data.recording.peaks !== "pending";
+    });
     await server.pool.query("UPDATE recordings SET peaks = 'pending', peaks_due_at = 'infinity'");
     return server.api("GET", `${session("call-5")}/recording/peaks`);
   },
