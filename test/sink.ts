@@ -7,6 +7,8 @@ export interface Received {
   readonly body: string;
   // biome-ignore lint/suspicious/noExplicitAny: a test looks at whatever was sent
   readonly json: any;
+  /** When its last byte came, in milliseconds since 1970. */
+  readonly atMs: number;
 }
 
 /** A real HTTP server that stands for a receiver. */
@@ -34,7 +36,7 @@ export async function startSink(
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const body = Buffer.concat(chunks).toString("utf8");
-      const item = { headers: request.headers, body, json: JSON.parse(body) };
+      const item = { headers: request.headers, body, json: JSON.parse(body), atMs: Date.now() };
       received.push(item);
       for (const look of waiting) look();
       respond(response, item);

@@ -2,7 +2,7 @@
 export interface Clock {
   /** Milliseconds that only ever grow; for durations and deadlines inside this process. */
   monotonicMs(): number;
-  /** The wall clock; for what is only shown or sent, such as `webhook-timestamp`. */
+  /** The wall clock; for what is shown or sent, such as `webhook-timestamp`, and which secrets still sign. */
   wallMs(): number;
 }
 

@@ -16,6 +16,7 @@ import { createRecordingLinks } from "../src/recordings/links.ts";
 import { createSealer } from "../src/secrets/seal.ts";
 import { updateAgent } from "../src/tenancy/agents.ts";
 import { createProject } from "../src/tenancy/projects.ts";
+import { rotateSecret } from "../src/tenancy/signing-secrets.ts";
 import { callEnded, conversationEnded, createTestIntake } from "./intake.ts";
 
 // The dispatcher with a clock or connections that a test decides on; sockets and PostgreSQL are real.
@@ -127,6 +128,23 @@ describe("a process that was stopped and goes on", () => {
     expect(await logs()).toMatchObject([{ outcome: "delivered", attempt: 1 }]);
     expect(sink.received.length).toBe(1);
     expect(told.filter((line) => line.includes("delivery.given_back")).length).toBe(1);
+  });
+});
+
+describe("an old secret that ended between the claim and the signing", () => {
+  test("does not sign: its end is looked at again", async () => {
+    const { rows } = await database.pool.query("SELECT endpoint_id AS id FROM endpoints");
+    await rotateSecret(database.pool, sealer, rows[0].id, { overlap: "1m" });
+    const signaturesAt = async (wallMs: number): Promise<number> => {
+      const before = sink.received.length;
+      start({ clock: { ...systemClock, wallMs: () => wallMs } });
+      await report(`signed-${before}`);
+      await sink.arrived(before + 1);
+      await dispatcher?.drain();
+      return String(sink.received.at(-1)?.headers["webhook-signature"]).split(" ").length;
+    };
+    expect(await signaturesAt(Date.now())).toBe(2);
+    expect(await signaturesAt(Date.now() + 61_000)).toBe(1);
   });
 });
 

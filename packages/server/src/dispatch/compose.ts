@@ -33,17 +33,20 @@ export async function composeAttempt(
   parts: ComposeParts,
 ): Promise<Composed> {
   const place = secretSeal(claim.endpointId);
+  const composedAtMs = parts.clock.wallMs();
+  // A claim may have waited since it was made, and no secret signs after its end.
+  const alongside = claim.oldSecrets.filter(({ untilMs }) => untilMs > composedAtMs);
   const [headersText, ...secrets] = await Promise.all([
     claim.headersSealed === null
       ? "[]"
       : parts.sealer.open(headersSeal(claim.endpointId), claim.headersSealed),
     parts.sealer.open(place, claim.secretSealed),
-    ...claim.oldSecretsSealed.map((sealed) => parts.sealer.open(place, sealed)),
+    ...alongside.map(({ sealed }) => parts.sealer.open(place, sealed)),
   ]);
   const headers = JSON.parse(headersText) as EndpointHeader[];
   const link = claim.recordingObjectKey === null ? null : await parts.links.mint(claim.recordingObjectKey);
   const body = link === null ? claim.payload : withRecordingUrl(claim.payload, link.url);
-  const timestamp = Math.floor(parts.clock.wallMs() / 1_000);
+  const timestamp = Math.floor(composedAtMs / 1_000);
   return {
     request: {
       url: new URL(claim.url),

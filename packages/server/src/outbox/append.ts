@@ -142,7 +142,7 @@ export function claimOf({ deliveryId, event, subscriber }: OwedDelivery): Claim 
     url: subscriber.url,
     headersSealed: subscriber.headersSealed,
     secretSealed: subscriber.secretSealed,
-    oldSecretsSealed: subscriber.oldSecretsSealed,
+    oldSecrets: subscriber.oldSecrets,
     timeoutMs: subscriber.timeoutMs,
     retries: subscriber.retries,
     endpointRemoved: false,

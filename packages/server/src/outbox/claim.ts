@@ -33,8 +33,8 @@ export interface Claim {
   readonly url: string;
   readonly headersSealed: string | null;
   readonly secretSealed: string;
-  /** Secrets that were rotated out and still sign along at this moment, newest first. */
-  readonly oldSecretsSealed: readonly string[];
+  /** Secrets that were rotated out and still sign along, each until its end, newest first. */
+  readonly oldSecrets: readonly SealedOldSecret[];
   /** The whole attempt's deadline. */
   readonly timeoutMs: number;
   /** null: one attempt and no more. */
@@ -101,11 +101,20 @@ const freeForFirst = `CASE WHEN endpoints.retry_attempts IS NULL THEN $3::int - 
       ELSE $3::int - $3::int / 4 - busy.first END`;
 const freeForAgain = "least(greatest($3::int / 4, 1) - busy.again, $3::int - busy.all)";
 
-// The database's clock decides, at the claim, which rotated secrets still sign.
-export const signingAlong = `ARRAY(
-        SELECT old.sealed FROM unnest(endpoints.old_secrets_sealed, endpoints.old_secrets_until)
+/** A rotated secret that signs along until its end. */
+export interface SealedOldSecret {
+  readonly sealed: string;
+  /** Milliseconds since 1970. */
+  readonly untilMs: number;
+}
+
+/** SQL: the {@link SealedOldSecret}s of `endpoints`. The POST is signed later than they are read: who signs looks at the end again. */
+export const signingAlong = `coalesce((
+        SELECT jsonb_agg(jsonb_build_object('sealed', old.sealed, 'untilMs', extract(epoch FROM old.until) * 1000)
+          ORDER BY old.position)
+        FROM unnest(endpoints.old_secrets_sealed, endpoints.old_secrets_until)
           WITH ORDINALITY AS old (sealed, until, position)
-        WHERE old.until > clock_timestamp() ORDER BY old.position)`;
+        WHERE old.until > clock_timestamp()), '[]')`;
 
 /**
  * SQL: when a claim of this moment ends.
@@ -130,7 +139,7 @@ export const wholeClaims = (claimed: string): string => `
       extract(epoch FROM clock_timestamp() - claimed.first_claimed_at)::float8 * 1000 AS "triedForMs",
       claimed.session_key AS "sessionKey", claimed.in_lane AS "inLane",
       claimed.endpoint_id AS "endpointId", claimed.url, claimed.headers_sealed AS "headersSealed",
-      claimed.secret_sealed AS "secretSealed", claimed.old_secrets AS "oldSecretsSealed", claimed.timeout_ms AS "timeoutMs",
+      claimed.secret_sealed AS "secretSealed", claimed.old_secrets AS "oldSecrets", claimed.timeout_ms AS "timeoutMs",
       -- A test is one attempt, whatever the endpoint wishes.
       CASE WHEN claimed.trigger <> 'test' THEN claimed.retry_attempts END AS "retryAttempts",
       claimed.retry_window_ms AS "retryWindowMs",
@@ -287,7 +296,7 @@ export function claimsOf(rows: readonly ClaimRow[]): Claim[] {
         url: claim.url,
         headersSealed: claim.headersSealed,
         secretSealed: claim.secretSealed,
-        oldSecretsSealed: claim.oldSecretsSealed,
+        oldSecrets: claim.oldSecrets,
         timeoutMs: claim.timeoutMs,
         retries,
         endpointRemoved: claim.endpointRemoved,

@@ -1,5 +1,5 @@
 import { defaultEvents, type EventName } from "@sendoff/contract";
-import { type RetryTerms, signingAlong } from "./claim.ts";
+import { type RetryTerms, type SealedOldSecret, signingAlong } from "./claim.ts";
 
 /** An endpoint as it is at this moment: what it subscribes to, and what an attempt at it needs. */
 export interface Subscriber {
@@ -9,7 +9,7 @@ export interface Subscriber {
   readonly url: string;
   readonly headersSealed: string | null;
   readonly secretSealed: string;
-  readonly oldSecretsSealed: readonly string[];
+  readonly oldSecrets: readonly SealedOldSecret[];
   readonly timeoutMs: number;
   readonly retries: RetryTerms | null;
   /** Text of its last change: a commit that finds another one does not claim for it. */
@@ -29,7 +29,7 @@ interface Row extends Omit<Subscriber, "events" | "retries"> {
  */
 export const subscribersSql = (projectIds: string): string => `(
   SELECT json_agg(json_build_object('projectId', project_id, 'endpointId', endpoint_id, 'events', events, 'url', url,
-    'headersSealed', headers_sealed, 'secretSealed', secret_sealed, 'oldSecretsSealed', ${signingAlong},
+    'headersSealed', headers_sealed, 'secretSealed', secret_sealed, 'oldSecrets', ${signingAlong},
     'timeoutMs', timeout_ms, 'retryAttempts', retry_attempts, 'retryWindowMs', retry_window_ms,
     'changedAt', updated_at::text) ORDER BY endpoint_id)
   FROM endpoints WHERE project_id = ANY (${projectIds}) AND removed_at IS NULL)`;
