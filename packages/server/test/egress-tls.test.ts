@@ -158,7 +158,7 @@ describe("what is no TLS server", () => {
       const result = await attempt(clientsFor(port), `https://${host}:${port}/`, { timeoutMs: 400 });
       expect(result).toMatchObject({ outcome: "timed_out", errorCode: "timed_out", failedStep: "tls" });
       expect(result.durationMs).toBeGreaterThanOrEqual(399);
-      expect(result.durationMs).toBeLessThan(650);
+      expect(result.durationMs).toBeLessThan(2_000);
     }
   });
 

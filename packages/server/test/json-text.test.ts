@@ -276,7 +276,7 @@ describe("boundJson", () => {
     expect(boundJson("[".repeat(100_000), bounds)).toBe("too_deep");
     expect(boundJson("[".repeat(100_000), { depthMax: 1e9, keysMax: 1 })).toBe(null);
     expect(boundJson(`"${"\\".repeat(999_999)}`, bounds)).toBe(null);
-    expect(performance.now() - startedMs).toBeLessThan(500);
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
 
   test("takes any text at all without throwing: it runs before JSON.parse", () => {
