@@ -89,7 +89,7 @@ describe("with a PostgreSQL", () => {
       ],
     });
     expect(ran.blocks.length).toBeGreaterThan(4);
-  }, 120_000);
+  });
 });
 
 async function freePorts(count: number): Promise<number[]> {

@@ -91,7 +91,7 @@ describe("README.md", () => {
       expect(output, block.text).not.toContain('"error":');
       expectClaim(block, output);
     });
-  }, 90_000);
+  });
 
   test("sendoff tail prints lines as README.md shows them", async () => {
     const block = blocks.find(({ text }) => text.startsWith("npx sendoff tail"));

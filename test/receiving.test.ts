@@ -34,7 +34,7 @@ beforeAll(async () => {
   for (const name of ["log", "error", "warn"] as const) {
     vi.spyOn(console, name).mockImplementation((...args) => void printed.push(args.join(" ")));
   }
-}, 120_000);
+});
 afterAll(async () => {
   vi.restoreAllMocks();
   for (const end of ends.splice(0)) await end();

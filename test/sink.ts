@@ -16,7 +16,7 @@ export interface Sink {
   readonly url: string;
   /** What arrived, in order of arrival. */
   readonly received: Received[];
-  /** Resolves when `count` requests have arrived in all; rejects after 20 s. */
+  /** Resolves when `count` requests have arrived in all; rejects after 40 s. */
   arrived(count: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -50,8 +50,8 @@ export async function startSink(
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           waiting.delete(look);
-          reject(new Error(`${received.length} of ${count} requests arrived within 20 s`));
-        }, 20_000);
+          reject(new Error(`${received.length} of ${count} requests arrived within 40 s`));
+        }, 40_000);
         const look = (): void => {
           if (received.length < count) return;
           waiting.delete(look);

@@ -146,7 +146,7 @@ test("replay sends what failed again, and not what was delivered since", async (
     status: 1,
     out: expect.stringContaining("failed"),
   });
-}, 60_000);
+});
 
 test("reconcile finds what a receiver does not hold, and sends it again", async () => {
   const sink = await startSink();
@@ -186,7 +186,7 @@ test("reconcile finds what a receiver does not hold, and sends it again", async 
     status: 2,
     err: expect.stringContaining("ENOENT"),
   });
-}, 60_000);
+});
 
 test("projects are listed and created, and keys are told without being shown", async () => {
   const created = await sendoff("projects", "create", "Clinic", "--json");
@@ -228,4 +228,4 @@ test("each command shows examples, and a missing server is told in one sentence"
     err: expect.stringContaining("does not answer (ECONNREFUSED)"),
   });
   expect(await run(["logs"])).toMatchObject({ status: 2, err: expect.stringMatching(/^No server found: /) });
-}, 30_000);
+});

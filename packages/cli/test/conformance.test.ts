@@ -54,7 +54,7 @@ test("a receiver that does all that is asked holds every rule", async () => {
   expect(report.rules.filter(({ verdict }) => verdict !== "held")).toEqual([]);
   expect(report).toMatchObject({ ok: true, status: 0 });
   expect(report.posts).toBeGreaterThan(250);
-}, 60_000);
+});
 
 test.each<[Way, string, "broken" | "lacks", RegExp]>([
   ["refuses unknown events", "unknown-event", "broken", /^session\.escalated got 400/],
@@ -130,7 +130,7 @@ test("what is refused and processed all the same is named", async () => {
   expect(report.rules.find(({ id }) => id === "signature")?.findings[0]).toMatch(
     /got 401, and was processed all the same/,
   );
-}, 60_000);
+});
 
 test("a redirect is named with where it leads, and that none is followed", async () => {
   const receiver = await startReceiver("answers with a redirect", known);
@@ -139,7 +139,7 @@ test("a redirect is named with where it leads, and that none is followed", async
   expect(status).toBe(1);
   expect(out).toContain("session.ended got 302 to /elsewhere.");
   expect(out).toContain("A redirect is not followed");
-}, 60_000);
+});
 
 test("the receiver of the platform's documents holds where its guarantees reach, and lacks dedupe", async () => {
   const effects = join(folder, "seed.jsonl");
@@ -166,7 +166,7 @@ test("the receiver of the platform's documents holds where its guarantees reach,
     "Not seen: signature, signature-age, signature-rotation, raw-bytes, processed, dedupe.",
   );
   expect(blind.out).toContain("It could not be seen: the receiver does not tell what it processed.");
-}, 120_000);
+});
 
 test("effects are read from a command, from lines and from an array; a wrong one says what is expected", async () => {
   const receiver = await startReceiver(null, {});
@@ -188,7 +188,7 @@ test("effects are read from a command, from lines and from an array; a wrong one
     status: 2,
     err: expect.stringContaining("cannot be read from the command exit 3"),
   });
-}, 60_000);
+});
 
 test("no receiver, a wrong path and a wrong secret are told in one sentence", async () => {
   const receiver = await startReceiver(null, known);
@@ -213,7 +213,7 @@ test("no receiver, a wrong path and a wrong secret are told in one sentence", as
   });
   expect(malformed.err).not.toContain("whsec_x");
   expect(noUrl).toMatchObject({ status: 2, err: expect.stringContaining("Expected an http or https URL") });
-}, 60_000);
+});
 
 test("a receiver that ends in the middle is told with what came before, and its answers are shown as text", async () => {
   let count = 0;
@@ -231,4 +231,4 @@ test("a receiver that ends in the middle is told with what came before, and its 
   expect(out).toContain("It did not take connections any more. The last answer was to");
   expect(out).toContain("500: \\u{1b}[31m\\u{9b}2J\\u{202e}no");
   expect(out.replaceAll("\n", "")).toMatch(/^[^\p{Cc}\p{Cf}]+$/u);
-}, 60_000);
+});

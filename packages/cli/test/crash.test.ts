@@ -188,7 +188,7 @@ describe("kill -9 in the middle", () => {
       expect(row, row.key).toMatchObject({ settled_as: "unknown", attempts: 1 });
       expect(row.key).toContain("session.finalized");
     }
-  }, 120_000);
+  });
 
   test("SIGTERM cuts no attempt: what is under way ends and is logged before the process does", async () => {
     sink = await startSink((response) => setTimeout(() => response.end(), 400));

@@ -134,7 +134,7 @@ test("connections that are cut all the time lose nothing and repeat nothing", as
   expect(sink.received).toHaveLength(80);
   expect(written.err).toContain("waiting for it to come back");
   expect(written.err).toContain("going on where it stopped");
-}, 90_000);
+});
 
 test("with a cursor file the next run goes on right behind the one before, also when a receiver was away", async () => {
   const cursor = join(folder, "listen.cursor");
@@ -164,7 +164,7 @@ test("with a cursor file the next run goes on right behind the one before, also 
     "kept-3 session.ended",
     "kept-3 session.finalized",
   ]);
-}, 60_000);
+});
 
 test("--from oldest begins with the first event there is", async () => {
   await report("oldest-1");

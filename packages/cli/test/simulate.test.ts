@@ -57,7 +57,7 @@ test("the demo sessions are played and every event is delivered once, in order a
     settled: { delivered: owed },
     attempts: { logged: owed, arrived: owed },
   });
-}, 60_000);
+});
 
 test("sessions that the server knows already are noticed, so that an empty check does not pass for a good one", async () => {
   const first = await simulate("--seed", "12", "--keep-ids", "--sessions", "6");
@@ -72,7 +72,7 @@ test("sessions that the server knows already are noticed, so that an empty check
     status: 2,
     err: expect.stringContaining("knew all 6 sessions before this run"),
   });
-}, 60_000);
+});
 
 test("tail shows what the inspector holds, one line each, and ends when it is told to", async () => {
   const lines: string[] = [];
@@ -87,7 +87,7 @@ test("tail shows what the inspector holds, one line each, and ends when it is to
   expect(lines.length).toBeGreaterThan(72);
   for (const line of lines)
     expect(line).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}(session|call|recording)\.\w+ +demo-.*\n$/);
-}, 30_000);
+});
 
 const sharedFile = fileURLToPath(new URL("../../../../shared/data/sessions.jsonl", import.meta.url));
 const isShared = existsSync(sharedFile);

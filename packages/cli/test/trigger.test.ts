@@ -155,7 +155,7 @@ test("a server that is away is told in one sentence", async () => {
     status: 2,
     err: "http://127.0.0.1:9 does not answer (ECONNREFUSED). Start it with npm start.\n",
   });
-}, 30_000);
+});
 
 test("what cannot be is refused with a sentence", async () => {
   const text = await trigger("text", sink.url, "--recording", "failed");

@@ -20,7 +20,7 @@ beforeAll(async () => {
   browser = await launchChromium();
   sink = await startSink((response) => response.end('{"stored":true}'));
   visitor = await openVisitor(browser, server, { signedIn: false });
-}, 180_000);
+});
 afterAll(async () => {
   await browser?.close();
   await sink?.close();

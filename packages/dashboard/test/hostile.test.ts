@@ -26,7 +26,7 @@ beforeAll(async () => {
   });
   browser = await launchChromium();
   visitor = await openVisitor(browser, server);
-}, 180_000);
+});
 afterAll(async () => {
   await browser?.close();
   await sink?.close();

@@ -39,7 +39,7 @@ beforeAll(async () => {
   });
   failedLog = (await attempts(server, "sessionId=call-1&outcome=rejected", 1))[0]?.id ?? "";
   browser = await launchChromium();
-}, 180_000);
+});
 afterAll(async () => {
   await browser?.close();
   await sink?.close();

@@ -20,7 +20,7 @@ beforeAll(async () => {
   });
   expect(put.status, await put.text()).toBe(200);
   browser = await launchChromium();
-}, 180_000);
+});
 afterAll(async () => {
   await browser?.close();
   await server?.stop();

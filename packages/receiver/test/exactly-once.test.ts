@@ -212,7 +212,7 @@ describe.each(Object.keys(grounds))("on %s", (groundName) => {
   let ground: Ground;
   beforeAll(async () => {
     ground = await (grounds[groundName] as () => Promise<Ground>)();
-  }, 120_000);
+  });
   afterAll(async () => ground?.close());
 
   test("any order, duplicates, faults of handlers and breaks of processes: each effect once, each session joined", async () => {

@@ -104,7 +104,7 @@ describe.each(Object.keys(grounds))("on %s", (kind) => {
   let killed = 0;
   beforeAll(async () => {
     ground = await (grounds[kind] as () => Promise<Ground>)();
-  }, 120_000);
+  });
   afterAll(async () => ground?.close());
 
   test("receivers that are killed with SIGKILL at any step: each effect once, each session joined whole", async () => {

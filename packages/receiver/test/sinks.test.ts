@@ -103,7 +103,7 @@ test("NATS JetStream: an event is a message of the stream, once; 503 when no str
   const first = await manager.streams.getMessage("EVENTS", { seq: 1 });
   expect([first?.subject, first?.string()]).toEqual(["events.call.ended", bodies["call.ended"]("a")]);
   expect(await through(jetStreamSink(stream, "elsewhere"))("c")).toBe(503);
-}, 90_000);
+});
 
 test("RabbitMQ: an event is a persistent message, confirmed; 503 when no queue gets it or the channel is closed", async () => {
   const port = await startRabbit();
@@ -126,7 +126,7 @@ test("RabbitMQ: an event is a persistent message, confirmed; 503 when no queue g
   const nowhere = through(rabbitMqSink(channel, { exchange: "no-such-exchange", routingKey: "x" }));
   expect(await nowhere("e")).toBe(503);
   await until("the channel is closed", async () => (await send("f")) === 503);
-}, 120_000);
+});
 
 describe("what is handed to clients that have no server here", () => {
   test("SQS: the body, and for a FIFO queue the session as group and the key against duplicates", async () => {

@@ -18,7 +18,7 @@ describe.each(Object.keys(kinds))("the %s store", (kindName) => {
   let kind: StoreKind;
   beforeAll(async () => {
     kind = await (kinds[kindName] as () => Promise<StoreKind>)();
-  }, 120_000);
+  });
   afterAll(async () => kind?.close());
 
   const opened = async (name = newName()): Promise<Store<unknown>> => {

@@ -186,7 +186,7 @@ beforeAll(async () => {
   await ask("GET", agent, start.projectKey);
   await ask("POST", `${session}/text-2/conversation-ended`, start.projectKey, ended);
   await until("it is settled", async () => lines.some((line) => line.includes("delivery.not_composed")));
-}, 90_000);
+});
 afterAll(async () => {
   await running.stop();
   await echo.close();
@@ -272,7 +272,7 @@ describe("I10, M4, M16: no secret stands in clear", () => {
       expect(error).toBeInstanceOf(Error);
       expectNone("the error of a start", String(error?.stack));
     }
-  }, 40_000);
+  });
 });
 
 describe("an answer that repeats what was sent", () => {

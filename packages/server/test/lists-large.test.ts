@@ -29,7 +29,7 @@ beforeAll(async () => {
   }
   await seedPages(database.pool, projectId, endpointIds, sessions);
   await database.pool.query("ANALYZE");
-}, 120_000);
+});
 afterAll(() => database.drop());
 afterEach(() => vi.restoreAllMocks());
 

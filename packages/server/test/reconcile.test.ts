@@ -159,7 +159,7 @@ test("reconcile finds exactly the 137 events that a receiver lost out of 10,000,
   }
   const all = [...held, ...again.map(pairOf)];
   expect(await reconcile({ from, to, held: all })).toEqual({ missing: [], pages: 1 });
-}, 120_000);
+});
 
 describe("reconcile", () => {
   test("asks about the window alone, from its beginning up to but not with its end", async () => {

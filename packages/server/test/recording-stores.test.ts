@@ -34,7 +34,7 @@ beforeAll(async () => {
   for (const [name, value] of Object.entries(swift.env)) vi.stubEnv(name, value);
   stores.set("disk", await openRecordings(null, folder, silent));
   stores.set("bucket", await openRecordings(parseBucket(swift.env.SENDOFF_RECORDINGS ?? ""), folder, silent));
-}, 120_000);
+});
 afterAll(async () => {
   for (const store of stores.values()) store.close();
   await swift?.stop();
@@ -186,7 +186,7 @@ describe("a bucket", () => {
       });
       store.close();
     }
-  }, 60_000);
+  });
 });
 
 describe("a disk", () => {

@@ -146,7 +146,7 @@ beforeAll(async () => {
     else if (!looking) statements++;
     return query.apply(this, args);
   } as never);
-}, 60_000);
+});
 afterAll(async () => {
   vi.restoreAllMocks();
   await running.stop();
