@@ -1,4 +1,5 @@
 import type { StartFile } from "@sendoff/contract";
+import type pg from "pg";
 import type { Benchmark, Findings, Goal, Run } from "./benchmark.ts";
 import { createProjects } from "./endpoints.ts";
 import { median, round } from "./figures.ts";
@@ -59,6 +60,8 @@ type Part = "server" | "postgres";
 interface Outcome extends Window<Part> {
   /** Attempts that the log does not have, or has twice. */
   readonly logDifference: number;
+  /** Transactions that PostgreSQL ended, per delivery: what gathers less takes more of them for the same. */
+  readonly transactions: number;
 }
 
 /** One process, and the same work spread, by the names of {@link ways}. */
@@ -82,10 +85,26 @@ async function play(run: Run, stage: SpreadStage, step: string): Promise<Outcome
   );
   await sleep(warmUpSeconds * 1_000);
   const parts = { server: spread.pids, postgres: [stage.postgresPid] };
+  const transactions = await countTransactions(database);
+  const arrived = await sink.counted();
   const window = await measureWindow(sink, floods, parts, run.settings.seconds ?? defaults.seconds);
+  const perDelivery =
+    ((await countTransactions(database)) - transactions) / ((await sink.counted()) - arrived);
   await Promise.all(floods.map((flood) => flood.end()));
   await drained(database, projects);
-  return { ...window, logDifference: (await countLogged(database, projects)) - (await sink.counted()) };
+  return {
+    ...window,
+    logDifference: (await countLogged(database, projects)) - (await sink.counted()),
+    transactions: round(perDelivery),
+  };
+}
+
+/** Transactions that have ended so far, to within the second for which a connection keeps its counts to itself. */
+async function countTransactions(database: pg.Pool): Promise<number> {
+  const { rows } = await database.query<{ ended: string }>(
+    "SELECT xact_commit AS ended FROM pg_stat_database WHERE datname = current_database()",
+  );
+  return Number(rows[0]?.ended);
 }
 
 const cpuOf = ({ cpuUs }: Outcome): number => totalCpu(cpuUs);
@@ -112,8 +131,8 @@ function findingsOf(rounds: readonly Round[], postgres: string): Findings {
     tables: [
       {
         title:
-          "sendoff processes on one database (a second; processor time in us per delivery; ratio to one of the same round)",
-        columns: ["", "accepted", "delivered", "server", "PostgreSQL", "cpu", "ratio"],
+          "sendoff processes on one database (a second; processor time in us and transactions of PostgreSQL per delivery; ratio to one of the same round)",
+        columns: ["", "accepted", "delivered", "server", "PostgreSQL", "cpu", "transactions", "ratio"],
         rows: rounds.flatMap((one, index) =>
           [...one].map(([name, outcome]) => [
             `round ${index + 1}, ${name}`,
@@ -122,6 +141,7 @@ function findingsOf(rounds: readonly Round[], postgres: string): Findings {
             outcome.cpuUs.server,
             outcome.cpuUs.postgres,
             cpuOf(outcome),
+            outcome.transactions,
             ratioOf(one, name).toFixed(2),
           ]),
         ),
