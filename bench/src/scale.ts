@@ -27,7 +27,8 @@ const ways: ReadonlyMap<string, readonly Role[]> = new Map<string, readonly Role
 ]);
 const [goalWay = ""] = ways.keys();
 const defaults = { runs: 5, seconds: 10, endpoints: loadEndpoints };
-const warmUpSeconds = 4;
+/** So long that each of four processes gets as many reports as one does in 5 s: after less, its code is not compiled yet. */
+const warmUpSeconds = 20;
 /** Processes that send the load: as many as could have an API. */
 const loads = 4;
 

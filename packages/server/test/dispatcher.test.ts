@@ -148,6 +148,37 @@ describe("an old secret that ended between the claim and the signing", () => {
   });
 });
 
+/** The pool, but each statement is shown first, which may throw instead of it. */
+function withStatements(pool: pg.Pool, shown: (statement: pg.QueryConfig) => void): pg.Pool {
+  const query = async (statement: pg.QueryConfig): Promise<pg.QueryResult> => {
+    shown(statement);
+    return pool.query(statement);
+  };
+  return new Proxy(pool, { get: (target, name) => (name === "query" ? query : Reflect.get(target, name)) });
+}
+
+describe("a process that could not ask PostgreSQL", () => {
+  test("forgets from where on deliveries wait: what was committed meanwhile may be due before that", async () => {
+    let fails = false;
+    const marks: number[] = [];
+    const pool = withStatements(database.pool, ({ name, values }) => {
+      if (name !== "delivery-find-first") return;
+      if (fails) {
+        fails = false;
+        marks.length = 0;
+        throw new Error("Connection terminated");
+      }
+      marks.push((values?.[2] as string[]).length);
+    });
+    start({ pool });
+    await report("one");
+    await until("a look begins where deliveries wait", () => marks.at(-1) === 1);
+    fails = true;
+    await until("it looks again", () => !fails && marks.length > 0);
+    expect(marks[0]).toBe(0);
+  });
+});
+
 /** The pool, but the commit of each settling waits: as a slow disk would have it. */
 function withSlowSettling(pool: pg.Pool, beforeCommit: () => Promise<void>): pg.Pool {
   const query = async (statement: pg.QueryConfig): Promise<pg.QueryResult> => {
