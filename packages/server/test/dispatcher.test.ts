@@ -168,7 +168,8 @@ describe("a process that could not ask PostgreSQL", () => {
         marks.length = 0;
         throw new Error("Connection terminated");
       }
-      marks.push((values?.[2] as string[]).length);
+      const [, , endpoints] = values as [number, string, string[]];
+      marks.push(endpoints.length);
     });
     start({ pool });
     await report("one");
