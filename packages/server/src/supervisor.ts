@@ -171,8 +171,7 @@ class Child {
         ...(this.#port === undefined ? {} : { PORT: this.#port }),
       } as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
-      // There are up to three of these in memory. Node's own 16 MiB, or more of them, make no delivery cheaper that could be
-      // measured, and 20 MiB more memory (performance, design, 6 has another figure).
+      // There are up to three of these in memory. Larger ones cost that memory and make no delivery cheaper (ADR 0047).
       execArgv: ["--max-semi-space-size=8"],
     });
     this.#process = child;
