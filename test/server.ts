@@ -50,12 +50,14 @@ const noNames: Resolver = { resolve: async () => [] };
  * @param logTo gets the log's lines, of those levels that SENDOFF_LOG says.
  * @param beside a server on whose database, with whose data folder's key, this one is to work.
  * @param resolver who knows names; without it they have no address.
+ * @param through makes the address under which the server reaches its database, such as that of a proxy before it.
  */
 export async function startTestServer(
   env: Record<string, string> = {},
   beside: TestServer | null = null,
   logTo?: { write(line: string): void },
   resolver: Resolver = noNames,
+  through: (databaseUrl: string) => Promise<string> = async (databaseUrl) => databaseUrl,
 ): Promise<TestServer> {
   const database = beside?.database ?? (await createTestDatabase());
   const dataFolder = await mkdtemp(join(tmpdir(), "sendoff-test-server-"));
@@ -64,7 +66,7 @@ export async function startTestServer(
     ...(logTo === undefined ? {} : { logTo }),
     resolver,
     env: {
-      DATABASE_URL: database.url,
+      DATABASE_URL: await through(database.url),
       SENDOFF_DATA: dataFolder,
       SENDOFF_ALLOW_HTTP: "loopback",
       SENDOFF_LOG: "silent",

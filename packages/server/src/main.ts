@@ -99,6 +99,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       reserve: (subscriber) => dispatch.handover.reserve(subscriber),
       begin: (claim, askedMs) => dispatch.handover.begin(claim, askedMs),
       cancel: (endpointId) => dispatch.handover.cancel(endpointId),
+      follow: (commit) => dispatch.handover.follow(commit),
     },
     onOwed: (hints) => dispatch.wake(hints),
     onAnswered: (report, sessionId, answer) => {

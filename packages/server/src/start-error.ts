@@ -1,7 +1,7 @@
 import { ConfigError } from "./config.ts";
 import { UnsafeDatabaseError } from "./database/durability.ts";
 import { EmbeddedPostgresError } from "./database/embedded/embedded.ts";
-import { isUnavailable } from "./database/pool.ts";
+import { isUnavailable } from "./database/unavailable.ts";
 import { InstallationError } from "./installation.ts";
 
 /** Sendoff cannot start, and the message says why and what to do. Any other error is a mistake of Sendoff. */

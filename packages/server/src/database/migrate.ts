@@ -20,7 +20,7 @@ import { up as recordings } from "./migrations/0016-recordings.ts";
 import { up as dashboardSignIn } from "./migrations/0018-dashboard-sign-in.ts";
 import { up as tallies } from "./migrations/0019-tallies.ts";
 import { up as lists } from "./migrations/0020-lists.ts";
-import { isUnavailable } from "./pool.ts";
+import { isUnavailable } from "./unavailable.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
 const migrations: Record<MigrationName, Migration> = {

@@ -1,5 +1,6 @@
 import pg from "pg";
 import type { Logger } from "../log.ts";
+import { isUnavailable } from "./unavailable.ts";
 
 /** How to reach PostgreSQL: a `DATABASE_URL`, or what the embedded server answers. */
 export type Connection = pg.ClientConfig;
@@ -64,16 +65,4 @@ export async function waitForAnswer(pool: pg.Pool): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, answerPollMs));
   }
-}
-
-/** Whether an error means that PostgreSQL could not be asked, rather than that it said no. */
-export function isUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  // Connection exceptions, shutdowns, starting up, out of connections, out of disk or memory, cancelled by time-out.
-  if (/^(08|57P0[123]|53|57014)/.test(code)) return true;
-  if (/^(ECONN|EPIPE|ENOENT|ENOTFOUND|ETIMEDOUT|EHOST|ENET)/.test(code)) return true;
-  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout/i.test(
-    error.message,
-  );
 }

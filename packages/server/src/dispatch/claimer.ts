@@ -6,6 +6,7 @@ import { endpointsMax, findDue, lowestEndpoint } from "../outbox/find.ts";
 import { type Hint, lanesOf } from "../outbox/hint.ts";
 import { bringUp, type Lane } from "../outbox/lane.ts";
 import { createLowWater } from "../outbox/low-water.ts";
+import type { LostClaims } from "./lost-claims.ts";
 
 /** Claims what is due, told by hints and by looking, as long as there is room. */
 export interface Claimer {
@@ -40,6 +41,8 @@ export interface ClaimerParts {
   readonly inFlight: () => InFlight | undefined;
   /** Whether nothing should be claimed at this endpoint now; it is found again by looking. */
   readonly isPaused: (endpointId: string) => boolean;
+  /** Follows the statements that claim. */
+  readonly lostClaims: Pick<LostClaims, "follow">;
   /** @param leaseEndsMs until when the claim lasts, monotonic. */
   readonly begin: (kind: ClaimKind, claim: Claim, leaseEndsMs: number) => void;
 }
@@ -162,7 +165,9 @@ export function createClaimer(parts: ClaimerParts): Claimer {
     };
     // Taken before the statement, so that our idea of the lease ends before the database's.
     const askedMs = clock.monotonicMs();
-    const { claims, emptied, unfinished, untouched, marks } = await claimDue(pool, workerId, kind, room);
+    const { claims, emptied, unfinished, untouched, marks } = await parts.lostClaims.follow(
+      claimDue(pool, workerId, kind, room),
+    );
     lowWater[kind].reached(since, marks);
     for (const claim of claims) parts.begin(kind, claim, askedMs + claim.timeoutMs + leaseMarginMs);
     for (const endpoint of emptied) backlogged[kind].delete(endpoint);

@@ -21,6 +21,7 @@ import { makeAttempt } from "./attempt.ts";
 import { createClaimer, shareOf } from "./claimer.ts";
 import type { Clients } from "./clients.ts";
 import { type ComposeParts, composeAttempt } from "./compose.ts";
+import { createLostClaims } from "./lost-claims.ts";
 import { createSettler } from "./settler.ts";
 import { keepTakingOver } from "./takeovers.ts";
 
@@ -74,30 +75,40 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   let dispatchers = dispatchersAtFirst;
   const total = (): number => inFlight.first + inFlight.again;
   const free = (): number => limits.inFlightMax - total() - reserved;
+  /** A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5). */
+  const roomToStore = (): number => {
+    const capacity = settler.capacity();
+    if (capacity === "all") return limits.inFlightMax;
+    return capacity === "one" && total() + reserved === 0 ? 1 : 0;
+  };
   const kindMax = { first: limits.inFlightMax, again: Math.ceil(limits.inFlightMax * retryShare) };
-  const settler = createSettler(parts, {
-    reserveNext: (settlement) => mayGoOn(settlement) && reserve(settlement.claim),
-    onNext(reserved, claims, askedMs) {
-      const unused = [...reserved];
-      for (const claim of claims) {
-        unused.splice(unused.indexOf(claim.endpointId), 1);
-        begin(claim, askedMs);
-      }
-      for (const endpointId of unused) cancel(endpointId);
+  const lostClaims = createLostClaims({ pool, log, workerId, onReleased: () => claimer.wake() });
+  const settler = createSettler(
+    { ...parts, lostClaims },
+    {
+      reserveNext: (settlement) => mayGoOn(settlement) && reserve(settlement.claim),
+      onNext(reserved, claims, askedMs) {
+        const unused = [...reserved];
+        for (const claim of claims) {
+          unused.splice(unused.indexOf(claim.endpointId), 1);
+          begin(claim, askedMs);
+        }
+        for (const endpointId of unused) cancel(endpointId);
+      },
+      onSettled(settled, goingOn, claims) {
+        const retried = settled.filter(({ claim }) => claim.retries !== null);
+        claimer.freed(settled.map(endpointOf), "first");
+        claimer.freed(retried.map(endpointOf), "again");
+        const onTheirWay = new Set(claims.map(({ sessionKey, endpointId }) => `${sessionKey} ${endpointId}`));
+        const lanes = settled
+          .filter(mayGoOn)
+          .map(({ claim }) => claim)
+          .filter(({ sessionKey, endpointId }) => !onTheirWay.has(`${sessionKey} ${endpointId}`));
+        claimer.settled(lanes, goingOn);
+      },
+      onIdle: () => endWhenIdle(),
     },
-    onSettled(settled, goingOn, claims) {
-      const retried = settled.filter(({ claim }) => claim.retries !== null);
-      claimer.freed(settled.map(endpointOf), "first");
-      claimer.freed(retried.map(endpointOf), "again");
-      const onTheirWay = new Set(claims.map(({ sessionKey, endpointId }) => `${sessionKey} ${endpointId}`));
-      const lanes = settled
-        .filter(mayGoOn)
-        .map(({ claim }) => claim)
-        .filter(({ sessionKey, endpointId }) => !onTheirWay.has(`${sessionKey} ${endpointId}`));
-      claimer.settled(lanes, goingOn);
-    },
-    onIdle: () => endWhenIdle(),
-  });
+  );
   const absences = createAbsences(clock);
   const claimer = createClaimer({
     pool,
@@ -105,8 +116,8 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     clock,
     workerId,
     perEndpointMax: limits.perEndpointMax,
-    // A worker that cannot store outcomes claims no more (guarantees, "The protocol", 5).
-    room: (kind) => (settler.stuck() ? 0 : Math.min(kindMax[kind] - inFlight[kind], free())),
+    room: (kind) => Math.min(kindMax[kind] - inFlight[kind], free(), roomToStore()),
+    lostClaims,
     // What a process that is gone had under way ended with it.
     inFlight: () => (dispatchers === 1 ? underWayAt : undefined),
     isPaused: absences.isPaused,
@@ -125,7 +136,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   const reserve: Handover["reserve"] = ({ endpointId, retries }) => {
     // What waits there already goes first.
-    if (draining || free() <= 0 || settler.stuck() || claimer.isBacklogged(endpointId)) return false;
+    if (draining || free() <= 0 || roomToStore() <= 0 || claimer.isBacklogged(endpointId)) return false;
     // The cap is one for all processes; here nobody asks the table how much the others have under way.
     const most = Math.max(1, Math.floor(shareOf(free(), limits.perEndpointMax) / dispatchers));
     const forFirst = retries === null ? most : Math.max(1, most - Math.floor(most / 4));
@@ -147,6 +158,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
   };
 
   const attempt = async (kind: ClaimKind, claim: Claim, leaseEndsMs: number): Promise<void> => {
+    lostClaims.begun(claim.deliveryId);
     inFlight[kind] += 1;
     count(claim.endpointId, kind, 1);
     metrics.inFlight.set(total());
@@ -166,11 +178,14 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   const giveBack = async (claim: Claim): Promise<void> => {
     log.warn({ event: "delivery.given_back", webhookId: claim.webhookId, attempt: claim.attempt });
-    // When this fails, the takeover finds it.
-    await release(pool, workerId, [claim]).catch((error: unknown) =>
-      log.error({ event: "delivery.release_failed", reason: reasonOf(error) }),
-    );
-    claimer.wake();
+    try {
+      await release(pool, workerId, [claim]);
+      lostClaims.ended(claim.deliveryId);
+    } catch (error) {
+      log.error({ event: "delivery.release_failed", reason: reasonOf(error) });
+      lostClaims.notReleased(claim.deliveryId);
+    }
+    claimer.fresh([{ endpointId: claim.endpointId, sessionKey: null }]);
     endWhenIdle();
   };
 
@@ -197,15 +212,18 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     reserve,
     cancel,
     begin,
+    follow: lostClaims.follow,
     inFlight: total,
     async drain() {
       draining = true;
       clearInterval(counting);
       await Promise.all([takeovers.stop(), claimer.stop()]);
-      if (total() === 0 && settler.idle()) return;
-      await new Promise<void>((resolve) => {
-        whenIdle = resolve;
-      });
+      if (total() > 0 || !settler.idle()) {
+        await new Promise<void>((resolve) => {
+          whenIdle = resolve;
+        });
+      }
+      await lostClaims.stop();
     },
   };
 }

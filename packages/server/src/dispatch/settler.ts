@@ -1,11 +1,13 @@
 import type pg from "pg";
 import type { Clock } from "../clock.ts";
+import { isUnavailable } from "../database/unavailable.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Claim } from "../outbox/claim.ts";
 import { type Settlement, settle } from "../outbox/settle.ts";
+import type { LostClaims } from "./lost-claims.ts";
 
-/** Stores outcomes in batches, and tries until each is stored or its claim has ended. */
+/** Stores outcomes in batches, and tries until each is stored. */
 export interface Settler {
   /**
    * @param leaseEndsMs until when the claim lasts, monotonic.
@@ -14,17 +16,17 @@ export interface Settler {
   add(settlement: Settlement, leaseEndsMs: number, atOnce: boolean): void;
   /** Whether nothing waits to be stored. */
   idle(): boolean;
-  /** Whether outcomes cannot be stored at the moment, or too many wait. */
-  stuck(): boolean;
+  /** How many more attempts may begin, as far as storing their outcomes is concerned: all, one to try it, or none. */
+  capacity(): "all" | "one" | "none";
 }
 
 /** Outcomes of so many milliseconds are stored together. Above 10 ms a crash makes too many unknown (guarantees). */
 const windowMs = 5;
 const batchMax = 200;
-/** With more waiting the worker is stuck: it would only make more of them. */
+/** With more waiting nothing begins: it would only make more of them. */
 const waitingMax = 2_000;
 /** Pause before outcomes that could not be stored are tried again, in milliseconds. */
-const againMs = 250;
+const retryMs = 250;
 
 interface Unsettled {
   readonly settlement: Settlement;
@@ -37,6 +39,8 @@ export interface SettlerParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly workerId: string;
+  /** Follows the statements that claim the next delivery of a lane, and knows which claims are over. */
+  readonly lostClaims: Pick<LostClaims, "follow" | "ended" | "abandoned">;
 }
 
 /** What a commit of outcomes means to the dispatcher. */
@@ -60,6 +64,7 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
   let waiting: Unsettled[] = [];
   let settling: Promise<void> | null = null;
   let window: NodeJS.Timeout | undefined;
+  /** Whether the last outcomes could not be stored. */
   let failing = false;
 
   const flush = (): void => {
@@ -76,14 +81,65 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
     while (waiting.length > 0) {
       const batch = waiting.slice(0, batchMax);
       waiting = waiting.slice(batchMax);
-      try {
-        await settleBatch(batch);
-        failing = false;
-      } catch (error) {
-        failing = true;
-        await keep(batch, error);
-      }
+      const answer = await settleOrKeep(batch);
+      if (answer === "refused") keepRefused(await settleEach(batch));
+      if (failing) await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
+  };
+
+  /**
+   * While PostgreSQL cannot be asked, outcomes are kept for as long as it takes: the statement that stores them does
+   * nothing to a delivery that was taken over meanwhile. What PostgreSQL refuses is not kept here.
+   */
+  const settleOrKeep = async (batch: readonly Unsettled[]): Promise<"stored" | "kept" | "refused"> => {
+    try {
+      await settleBatch(batch);
+      failing = false;
+      return "stored";
+    } catch (error) {
+      failing = true;
+      const reason = error instanceof Error ? error.message : String(error);
+      parts.log.error({ event: "delivery.settle_failed", deliveries: batch.length, reason });
+      if (!isUnavailable(error)) return "refused";
+      waiting = batch.concat(waiting);
+      return "kept";
+    }
+  };
+
+  /** One outcome may be at fault: each is stored alone. */
+  const settleEach = async (
+    batch: readonly Unsettled[],
+  ): Promise<{ refused: Unsettled[]; stored: boolean }> => {
+    if (batch.length === 1) return { refused: [...batch], stored: false };
+    const refused: Unsettled[] = [];
+    let stored = false;
+    for (const one of batch) {
+      const answer = await settleOrKeep([one]);
+      if (answer === "refused") refused.push(one);
+      if (answer === "stored") stored = true;
+    }
+    return { refused, stored };
+  };
+
+  /**
+   * Where others of the batch were stored, those that are refused are at fault, and given up. Where none was, it is not
+   * their fault: they are tried until their leases end.
+   */
+  const keepRefused = ({ refused, stored }: { refused: Unsettled[]; stored: boolean }): void => {
+    if (stored) failing = false;
+    const now = parts.clock.monotonicMs();
+    const isKept = ({ leaseEndsMs }: Unsettled): boolean => !stored && leaseEndsMs > now;
+    for (const { settlement } of refused.filter((one) => !isKept(one))) {
+      const { deliveryId, webhookId, attempt } = settlement.claim;
+      parts.lostClaims.abandoned(deliveryId);
+      parts.log.error({
+        event: "delivery.outcome_lost",
+        webhookId,
+        attempt,
+        outcome: settlement.result.outcome,
+      });
+    }
+    waiting = refused.filter(isKept).concat(waiting);
   };
 
   const settleBatch = async (batch: readonly Unsettled[]): Promise<void> => {
@@ -96,22 +152,16 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
     const askedMs = parts.clock.monotonicMs();
     let next: readonly Claim[] = [];
     try {
-      const { stored, freed, claims } = await settle(parts.pool, parts.workerId, settling);
+      const { stored, freed, claims } = await parts.lostClaims.follow(
+        settle(parts.pool, parts.workerId, settling),
+      );
       next = claims;
+      for (const { claim } of settling) parts.lostClaims.ended(claim.deliveryId);
       tell(parts, batch, stored);
       events.onSettled(settling, freed, claims);
     } finally {
       events.onNext(reserved, next, askedMs);
     }
-  };
-
-  /** An outcome is tried until it is stored or its lease ends; then another worker has taken the delivery over. */
-  const keep = async (batch: Unsettled[], error: unknown): Promise<void> => {
-    const reason = error instanceof Error ? error.message : String(error);
-    parts.log.error({ event: "delivery.settle_failed", deliveries: batch.length, reason });
-    await new Promise((resolve) => setTimeout(resolve, againMs));
-    const now = parts.clock.monotonicMs();
-    waiting = batch.filter(({ leaseEndsMs }) => leaseEndsMs > now).concat(waiting);
   };
 
   return {
@@ -121,7 +171,12 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
       else window ??= setTimeout(flush, windowMs);
     },
     idle: () => waiting.length === 0 && settling === null,
-    stuck: () => failing || waiting.length > waitingMax,
+    capacity() {
+      if (waiting.length > waitingMax) return "none";
+      if (!failing) return "all";
+      // What could not be stored is gone with its lease: whether the next can be stored, only one more attempt tells.
+      return waiting.length === 0 && settling === null ? "one" : "none";
+    },
   };
 }
 

@@ -31,8 +31,18 @@ const overlapMs = 5_000;
 const allMs = 30_000;
 const allShare = 20;
 
-/** Begins to look at once. */
+/**
+ * When PostgreSQL was away, leases of processes that live have ended as well. For so long after it answers again nothing is
+ * taken over, in milliseconds: those processes store their outcomes first, and give back what they know was never sent.
+ */
+const holdOffMs = 3_000;
+/** A look that takes this long, in milliseconds, met a PostgreSQL that was away. */
+const slowLookMs = 1_000;
+
+/** Begins to look when PostgreSQL has answered for {@link holdOffMs}. */
 export function keepTakingOver({ pool, log, clock, metrics, onTaken }: TakeoverParts): Takeovers {
+  /** null: PostgreSQL did not answer the last time. */
+  let holdOffUntilMs: number | null = null;
   let lookedMs = Number.NEGATIVE_INFINITY;
   let allAtMs = Number.NEGATIVE_INFINITY;
   let stopped = false;
@@ -50,22 +60,34 @@ export function keepTakingOver({ pool, log, clock, metrics, onTaken }: TakeoverP
     return more;
   };
 
+  /** @returns whether PostgreSQL has answered for long enough. */
+  const hasAnsweredForLong = async (): Promise<boolean> => {
+    if (holdOffUntilMs === null) {
+      await pool.query("SELECT 1");
+      holdOffUntilMs = clock.monotonicMs() + holdOffMs;
+    }
+    return clock.monotonicMs() >= holdOffUntilMs;
+  };
+
   const look = async (): Promise<void> => {
+    if (!(await hasAnsweredForLong())) return;
     const nowMs = clock.monotonicMs();
     const all = nowMs >= allAtMs;
     while (!stopped && (await step(all ? null : nowMs - lookedMs + overlapMs)));
     lookedMs = nowMs;
+    if (clock.monotonicMs() - nowMs > slowLookMs) holdOffUntilMs = null;
     if (all) allAtMs = nowMs + Math.max(allMs, (clock.monotonicMs() - nowMs) * allShare);
   };
 
   const timer = setInterval(() => {
     looking ??= look()
-      .catch((error: unknown) =>
+      .catch((error: unknown) => {
+        holdOffUntilMs = null;
         log.error({
           event: "delivery.takeover_failed",
           reason: error instanceof Error ? error.message : String(error),
-        }),
-      )
+        });
+      })
       .finally(() => {
         looking = null;
       });

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { isUnavailable } from "../database/pool.ts";
+import { isUnavailable } from "../database/unavailable.ts";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 

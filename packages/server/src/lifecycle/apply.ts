@@ -1,4 +1,4 @@
-import { isUnavailable } from "../database/pool.ts";
+import { isUnavailable } from "../database/unavailable.ts";
 import type { Logger } from "../log.ts";
 import type { Hint } from "../outbox/hint.ts";
 import { Refusal } from "../refusal.ts";

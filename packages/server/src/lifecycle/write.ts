@@ -65,7 +65,7 @@ export async function writeBatch(
   // Taken before the statement, so that our idea of the leases ends before the database's.
   const askedMs = parts.clock.monotonicMs();
   try {
-    const { rows } = await parts.pool.query<WrittenRow>({
+    const commit = parts.pool.query<WrittenRow>({
       name: "report-write",
       text: writeSql,
       values: [
@@ -79,6 +79,7 @@ export async function writeBatch(
         ...appendParameters(owed, parts.handover.workerId),
       ],
     });
+    const { rows } = await parts.handover.follow(commit);
     const [row] = rows as [WrittenRow];
     claimed = new Set(row.claimed.map(Number));
     return { saved: new Set(row.saved.map(Number)), owed: row.owed, hints: parseHints(row.hints ?? "") };

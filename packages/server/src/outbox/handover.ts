@@ -13,6 +13,8 @@ export interface Handover {
   /** @param askedMs when the statement that claims was sent, monotonic. */
   begin(claim: Claim, askedMs: number): void;
   cancel(endpointId: string): void;
+  /** Follows a commit that may claim: when its answer is lost, what it has claimed is given back. */
+  follow<Result>(commit: Promise<Result>): Promise<Result>;
 }
 
 /** A process without a dispatcher: whatever it owes waits for a worker. */
@@ -21,4 +23,5 @@ export const noHandover: Handover = {
   reserve: () => false,
   begin: () => {},
   cancel: () => {},
+  follow: (commit) => commit,
 };

@@ -1,7 +1,7 @@
 import { Alive, Ready } from "@sendoff/contract";
 import type pg from "pg";
 import { isMigrated } from "../../database/migrated.ts";
-import { isUnavailable } from "../../database/pool.ts";
+import { isUnavailable } from "../../database/unavailable.ts";
 import type { Metrics } from "../../metrics.ts";
 import { readBacklog } from "../../outbox/backlog.ts";
 import { Refusal } from "../../refusal.ts";
