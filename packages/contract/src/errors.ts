@@ -85,6 +85,10 @@ export const errorCatalogue = {
   },
   test_not_attempted: { status: 503, when: "No worker made the attempt of a test event in time." },
   database_unavailable: { status: 503, when: "PostgreSQL does not answer. Try again after Retry-After." },
+  stalled: {
+    status: 503,
+    when: "Deliveries are due and this process begins none. It restarts itself; look at its log.",
+  },
   draining: { status: 503, when: "This process is shutting down. Try again; another one answers." },
 } as const satisfies Record<string, { status: number; when: string }>;
 

@@ -19,6 +19,7 @@ async function begin(role: Role, connectionString: string | null): Promise<void>
       env: process.env,
       pid: process.ppid,
       logTo: process.stdout,
+      onStalled: endStalled,
       ...(connectionString === null ? {} : { connectionString }),
     });
     tell({ type: "ready", start: running.start, startPath: running.startPath });
@@ -29,6 +30,15 @@ async function begin(role: Role, connectionString: string | null): Promise<void>
       error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
     tell({ type: "failed", message, known }, () => process.exit(1));
   }
+}
+
+/** How long what is under way has to end when the dispatcher has stalled, in milliseconds. */
+const stalledDrainMs = 10_000;
+
+/** The dispatcher makes no progress. What can still be stored is stored; the next process goes on. */
+function endStalled(): void {
+  setTimeout(() => process.exit(1), stalledDrainMs);
+  void end();
 }
 
 let ending = false;

@@ -19,6 +19,11 @@ export interface Config {
   /** DATABASE_URL: a PostgreSQL 15 or later. null: the embedded one. */
   readonly databaseUrl: string | null;
   /**
+   * SENDOFF_DATABASE_TIMEOUT, 5s, from 1s to 60s: how long a report or a readiness probe waits for PostgreSQL before it is
+   * answered with 503.
+   */
+  readonly databaseTimeoutMs: number;
+  /**
    * Where POSTs may go. SENDOFF_ALLOW_HTTP: `loopback` on the local start (no DATABASE_URL), else `none`;
    * SENDOFF_EGRESS_ALLOW, SENDOFF_EGRESS_DENY and SENDOFF_EGRESS_PORTS: empty; SENDOFF_EGRESS_NAT64: `off`.
    */
@@ -92,6 +97,9 @@ const Settings = z.object({
   DATABASE_URL: url("postgres:", "postgresql:")
     .optional()
     .meta({ expected: "an address such as postgres://user:password@host:5432/sendoff" }),
+  SENDOFF_DATABASE_TIMEOUT: duration("5s")
+    .refine((ms) => ms >= 1_000 && ms <= 60_000)
+    .meta({ expected: "a whole number and a unit, such as 5s, from 1s to 60s" }),
   SENDOFF_ALLOW_HTTP: z
     .enum(["none", "loopback", "all"])
     .optional()
@@ -193,6 +201,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host: settings.HOST,
     dataFolder: resolve(settings.SENDOFF_DATA),
     databaseUrl: settings.DATABASE_URL ?? null,
+    databaseTimeoutMs: settings.SENDOFF_DATABASE_TIMEOUT,
     egress: {
       allowHttp: settings.SENDOFF_ALLOW_HTTP ?? (settings.DATABASE_URL === undefined ? "loopback" : "none"),
       allow: blocksOf(settings.SENDOFF_EGRESS_ALLOW),

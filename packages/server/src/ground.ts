@@ -23,6 +23,8 @@ export interface StartOptions {
   readonly logTo?: { write(line: string): void };
   /** Who knows the addresses of endpoints' names; the system's DNS servers when it is missing. */
   readonly resolver?: Resolver;
+  /** Called once when this process has stopped working and should end; a supervisor starts the next one. */
+  readonly onStalled?: () => void;
   /** Process id for start.json: whom to signal. This process when it is missing. */
   readonly pid?: number;
 }
@@ -68,8 +70,8 @@ export async function prepareGround(options: StartOptions, started: Started): Pr
     );
   }
   const connection = { connectionString };
-  const pool = createPool(connection, log);
-  const pathPool = createPool(connection, log, "path");
+  const pool = createPool(connection, log, "requests", config.databaseTimeoutMs);
+  const pathPool = createPool(connection, log, "path", config.databaseTimeoutMs);
   started.add(() => Promise.all([pool.end(), pathPool.end()]));
   await waitForAnswer(pool);
   await checkDurability(pool);

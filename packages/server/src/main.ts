@@ -3,7 +3,9 @@ import type { Server } from "node:http";
 import { join } from "node:path";
 import { systemClock } from "./clock.ts";
 import { dueChannel, listen } from "./database/listen.ts";
+import { isMigrated } from "./database/migrated.ts";
 import { createDatabaseClock } from "./database/now.ts";
+import { createWriteProbe, type WriteProbe } from "./database/write-probe.ts";
 import { createClients } from "./dispatch/clients.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch/dispatcher.ts";
 import { assembleGuard } from "./egress/assemble.ts";
@@ -91,6 +93,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     pool: ground.pathPool,
     log,
     graces: config.graces,
+    timeoutMs: config.databaseTimeoutMs,
     clock: systemClock,
     handover: {
       get workerId() {
@@ -108,8 +111,12 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
       if (!(answer instanceof Refusal) && answer.events.length > 0) streams.wake();
     },
   });
+  const writeProbe = createWriteProbe(ground.pathPool, systemClock);
+  let isStalled = (): boolean => false;
   if (options.role !== "api") {
-    const dispatcher = startDispatch(ground, guard, links, intake, store);
+    const onStalled = options.onStalled ?? (() => {});
+    const dispatcher = startDispatch(ground, { guard, links, intake, store, writeProbe, onStalled });
+    isStalled = dispatcher.isStalled;
     dispatch.handover = dispatcher;
     dispatch.wake = dispatcher.wake;
     const peaks = keepPeaks({ pool: ground.pool, log, store });
@@ -145,7 +152,13 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
     limits: createRequestLimits(config.rateLimits, ground.metrics),
     publicUrl: config.publicUrl,
   };
-  const health = healthRoutes(pool, ground.metrics, () => ground.ending.draining);
+  const health = healthRoutes(ground.pathPool, ground.metrics, {
+    isDraining: () => ground.ending.draining,
+    isStalled,
+    isRefusing: intake.isRefusing,
+    isMigrated: () => isMigrated(ground.pathPool),
+    writeProbe,
+  });
   const routes =
     options.role === "worker"
       ? health
@@ -212,14 +225,18 @@ async function publicUrlOf(
   return url;
 }
 
+interface DispatchParts {
+  readonly guard: Guard;
+  readonly links: RecordingLinks;
+  readonly intake: ReportIntake;
+  readonly store: RecordingStore;
+  readonly writeProbe: WriteProbe;
+  readonly onStalled: () => void;
+}
+
 /** Deadlines, deliveries and retention: what a worker does. */
-function startDispatch(
-  ground: Ground,
-  guard: Guard,
-  links: RecordingLinks,
-  intake: ReportIntake,
-  recordings: RecordingStore,
-): Dispatcher {
+function startDispatch(ground: Ground, parts: DispatchParts): Dispatcher {
+  const { guard, links, intake, writeProbe, onStalled } = parts;
   const { pathPool, log, metrics, sealer, config, started } = ground;
   const clients = createClients(guard, systemClock, (url, rule) =>
     log.warn({ event: "delivery.blocked", origin: url.origin, rule }),
@@ -235,6 +252,8 @@ function startDispatch(
     clock: systemClock,
     workerId: randomUUID(),
     userAgent: `Sendoff/${version}`,
+    writeProbe,
+    onStalled,
   });
   const listener = listen(
     ground.connection,
@@ -249,7 +268,7 @@ function startDispatch(
     log,
     metrics,
     retentionMs: config.retentionMs,
-    recordings,
+    recordings: parts.store,
   });
   const tallies = keepTallies(ground.pool, log);
   started.add(async () => {

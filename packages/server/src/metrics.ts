@@ -3,6 +3,8 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 /** What /metrics tells, counted since this process began unless it says otherwise. The names are a contract. */
 export interface Metrics {
   readonly registry: Registry;
+  /** What only PostgreSQL knows: not told while it is away. */
+  readonly databaseRegistry: Registry;
   readonly reports: Counter<"type" | "result">;
   readonly events: Counter<"event">;
   readonly attempts: Counter<"outcome" | "trigger">;
@@ -12,6 +14,7 @@ export interface Metrics {
   readonly inFlight: Gauge;
   readonly queueAge: Gauge;
   readonly pending: Gauge;
+  readonly databaseUp: Gauge;
   readonly feedStreams: Gauge;
   readonly feedHeldBack: Gauge;
   readonly retention: Counter<"what">;
@@ -21,9 +24,12 @@ export interface Metrics {
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
+  const databaseRegistry = new Registry();
+  const ofDatabase = [databaseRegistry];
   collectDefaultMetrics({ register: registry });
   return {
     registry,
+    databaseRegistry,
     reports: new Counter({
       name: "sendoff_reports_total",
       help: "Reports by type and result: accepted, duplicate, late or refused.",
@@ -68,11 +74,16 @@ export function createMetrics(): Metrics {
     queueAge: new Gauge({
       name: "sendoff_queue_age_seconds",
       help: "For how long the delivery that is due the longest has been due, over all processes.",
-      registers,
+      registers: ofDatabase,
     }),
     pending: new Gauge({
       name: "sendoff_deliveries_pending",
       help: "Deliveries that wait for an attempt, over all processes (an estimate above 10,000).",
+      registers: ofDatabase,
+    }),
+    databaseUp: new Gauge({
+      name: "sendoff_database_up",
+      help: "Whether PostgreSQL answered this scrape: 1 or 0. At 0 the metrics that only it knows are left out.",
       registers,
     }),
     feedStreams: new Gauge({

@@ -7,7 +7,8 @@ import { checkDurability } from "../src/database/durability.ts";
 import { listen } from "../src/database/listen.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { isCurrent, isMigrated, migrationNames } from "../src/database/migrated.ts";
-import { createPool, isUnavailable } from "../src/database/pool.ts";
+import { createPool } from "../src/database/pool.ts";
+import { isUnavailable } from "../src/database/unavailable.ts";
 import { createLog } from "../src/log.ts";
 import { ensureLogPartitions } from "../src/logbook/partitions.ts";
 
@@ -258,6 +259,18 @@ describe("an error that means PostgreSQL cannot be asked", () => {
     ["a shutdown", Object.assign(new Error("x"), { code: "57P01" }), true],
     ["a full disk", Object.assign(new Error("x"), { code: "53100" }), true],
     ["a lost connection", new Error("Connection terminated unexpectedly"), true],
+    ["a server that is read-only", Object.assign(new Error("x"), { code: "25006" }), true],
+    ["a lock that was not had in time", Object.assign(new Error("x"), { code: "55P03" }), true],
+    [
+      "a statement that breaks the protocol, which is a mistake of ours",
+      Object.assign(new Error("x"), { code: "08P01", severity: "ERROR" }),
+      false,
+    ],
+    [
+      "a connection that PgBouncer ends",
+      Object.assign(new Error("x"), { code: "08P01", severity: "FATAL" }),
+      true,
+    ],
     ["a constraint", Object.assign(new Error("x"), { code: "23505" }), false],
     ["a mistake of ours", new TypeError("x"), false],
   ])("%s", (_name, error, expected) => {

@@ -6,6 +6,7 @@ import { testGuard } from "../../../test/guard.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
 import { systemClock } from "../src/clock.ts";
+import { createWriteProbe } from "../src/database/write-probe.ts";
 import { createClients } from "../src/dispatch/clients.ts";
 import { createDispatcher, type Dispatcher, type DispatcherParts } from "../src/dispatch/dispatcher.ts";
 import type { Guard } from "../src/egress/guard.ts";
@@ -69,6 +70,8 @@ function start(more: Partial<DispatcherParts>): void {
     limits: { inFlightMax: 1_024, perEndpointMax: 32 },
     workerId: randomUUID(),
     userAgent: "Sendoff/test",
+    writeProbe: createWriteProbe(database.pool, systemClock),
+    onStalled: () => {},
     ...more,
   });
 }

@@ -40,6 +40,7 @@ beforeAll(async () => {
       reserve: () => current?.mayClaimWithCommit() ?? false,
       begin: (claim) => current?.begun(claim),
       cancel: () => {},
+      follow: (commit) => commit,
     },
   });
 });

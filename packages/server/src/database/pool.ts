@@ -23,15 +23,28 @@ export type PoolUse = "requests" | "path";
 /** Most connections of each that one process opens. LISTEN has one or two more. */
 const poolSize: Record<PoolUse, number> = { requests: 6, path: 6 };
 
-export function createPool(connection: Connection, log: Logger, use: PoolUse = "requests"): pg.Pool {
+/** A statement of a request that takes this long is stuck behind something; its caller answers 503. In milliseconds. */
+const requestStatementMs = 15_000;
+/** How much later than `statement_timeout` a client stops waiting, in milliseconds: then PostgreSQL itself is stuck. */
+const answerMarginMs = 500;
+
+/**
+ * @param timeoutMs how long somebody waits for a connection, and for a statement of the path.
+ */
+export function createPool(
+  connection: Connection,
+  log: Logger,
+  use: PoolUse = "requests",
+  timeoutMs = 5_000,
+): pg.Pool {
+  const waitMs = use === "path" ? timeoutMs : requestStatementMs + answerMarginMs;
   const pool = new pg.Pool({
     application_name: "sendoff",
     max: poolSize[use],
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: timeoutMs,
     idleTimeoutMillis: 60_000,
-    // A statement that takes this long is stuck behind something; its caller answers 503 and tries again.
-    query_timeout: 20_000,
-    statement_timeout: 15_000,
+    query_timeout: waitMs,
+    statement_timeout: waitMs - answerMarginMs,
     // Statements here take milliseconds; compiling one takes a hundred. Each walks an index, whatever the statistics of a
     // table say that was empty a moment ago; and only a plain index scan marks the entries of dead rows for the next one.
     options: `-c timezone=UTC -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off${use === "path" ? " -c plan_cache_mode=force_generic_plan" : ""}`,

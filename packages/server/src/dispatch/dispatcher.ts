@@ -1,5 +1,6 @@
 import type pg from "pg";
 import type { Clock } from "../clock.ts";
+import type { WriteProbe } from "../database/write-probe.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import {
@@ -24,6 +25,7 @@ import { type ComposeParts, composeAttempt } from "./compose.ts";
 import { createLostClaims } from "./lost-claims.ts";
 import { createSettler } from "./settler.ts";
 import { keepTakingOver } from "./takeovers.ts";
+import { createWatchdog } from "./watchdog.ts";
 
 /** Attempts what is due and settles it. */
 export interface Dispatcher extends Handover {
@@ -31,6 +33,8 @@ export interface Dispatcher extends Handover {
   wake(hints: readonly Hint[]): void;
   /** How many attempts are under way. */
   inFlight(): number;
+  /** Whether the watchdog has found that nothing begins although work is due. */
+  isStalled(): boolean;
   /** Claims no more, and waits until every attempt under way is over and its outcome is stored. */
   drain(): Promise<void>;
 }
@@ -52,6 +56,11 @@ export interface DispatcherParts extends ComposeParts {
   readonly limits: DispatchLimits;
   /** Names this process in the claims of deliveries; a new UUID at each start. */
   readonly workerId: string;
+  readonly writeProbe: WriteProbe;
+  /** For how long nothing begins although work is due before that is a stall, in milliseconds. Default: 10,000. */
+  readonly stallMs?: number;
+  /** Called once when the dispatcher has stalled: this process should end. */
+  readonly onStalled: () => void;
 }
 
 /** How often the processes that dispatch are counted, in milliseconds; until then there may be so many. */
@@ -159,6 +168,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
 
   const attempt = async (kind: ClaimKind, claim: Claim, leaseEndsMs: number): Promise<void> => {
     lostClaims.begun(claim.deliveryId);
+    watchdog.began();
     inFlight[kind] += 1;
     count(claim.endpointId, kind, 1);
     metrics.inFlight.set(total());
@@ -189,6 +199,11 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     endWhenIdle();
   };
 
+  const watchdog = createWatchdog({
+    ...parts,
+    hasRoom: (kind) => kindMax[kind] > inFlight[kind] && free() > 0,
+    isPaused: absences.isPaused,
+  });
   const takeovers = keepTakingOver({
     pool,
     log,
@@ -214,10 +229,11 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     begin,
     follow: lostClaims.follow,
     inFlight: total,
+    isStalled: watchdog.isStalled,
     async drain() {
       draining = true;
       clearInterval(counting);
-      await Promise.all([takeovers.stop(), claimer.stop()]);
+      await Promise.all([watchdog.stop(), takeovers.stop(), claimer.stop()]);
       if (total() > 0 || !settler.idle()) {
         await new Promise<void>((resolve) => {
           whenIdle = resolve;

@@ -5,6 +5,7 @@ import { Refusal } from "../refusal.ts";
 import { type Applied, type Group, groupKey, type Waiting } from "./batch.ts";
 import type { Graces } from "./deadline.ts";
 import { decideBatch } from "./decide.ts";
+import { createRefusalShare, type RefusalShare } from "./refusal-share.ts";
 import type { Report } from "./session.ts";
 import { type WriteParts, writeBatch } from "./write.ts";
 
@@ -21,6 +22,8 @@ export interface ReportIntake {
    * @returns a Refusal when reports wait for so long already that one more would only make all of them later.
    */
   admit(): Refusal | null;
+  /** Whether PostgreSQL refuses most reports at the moment: see {@link createRefusalShare}. */
+  isRefusing(): boolean;
   /** Takes no more and waits until all that were taken are answered. */
   drain(): Promise<void>;
 }
@@ -38,6 +41,12 @@ const waitingTooLong = new Refusal(
   "overloaded",
   `Reports wait for more than ${waitedMaxMs} ms for their commit; send this one again in a second.`,
 );
+const unavailable = new Refusal(
+  "database_unavailable",
+  "PostgreSQL does not answer, or takes no writes; send the report again in a second.",
+);
+/** How often the intake looks for reports that have waited for too long, in milliseconds. */
+const expiryLookMs = 100;
 /** How often one report may lose its compare-and-set to other processes before its client is asked to come again. */
 const conflictsMax = 20;
 
@@ -45,6 +54,8 @@ const conflictsMax = 20;
 export interface IntakeParts extends WriteParts {
   readonly log: Logger;
   readonly graces: Graces;
+  /** How long a report waits for its commit before it is answered with 503, in milliseconds. Default: 5,000. */
+  readonly timeoutMs?: number;
   /** Told of each commit that owes deliveries which nobody has claimed. */
   readonly onOwed: (hints: readonly Hint[]) => void;
   /** Told of each report that was decided and, when it changed something, committed. */
@@ -56,18 +67,44 @@ export interface IntakeParts extends WriteParts {
  * done, all that wait go in the next. An idle system commits at once, a busy one batches by itself.
  */
 export function createReportIntake(parts: IntakeParts): ReportIntake {
+  const { timeoutMs = 5_000, clock } = parts;
   let queue: Waiting[] = [];
+  /** The reports of the batch under way. */
+  let batch: Waiting[] = [];
   let running: Promise<void> | null = null;
   let draining = false;
+  const refusals = createRefusalShare(clock);
 
   const run = async (): Promise<void> => {
+    const expiry = setInterval(expire, expiryLookMs);
     while (queue.length > 0) {
       const { groups, rest } = takeBatch(queue);
       queue = rest;
-      const lost = await commitBatch(parts, groups);
+      batch = [...groups.values()].flat();
+      const lost = await commitBatch(parts, refusals, groups);
+      batch = [];
       queue = [...lost, ...queue];
     }
+    clearInterval(expiry);
     running = null;
+  };
+
+  /** Nobody waits for longer than the time limit, whether PostgreSQL hangs or others come first. */
+  const expire = (): void => {
+    const nowMs = clock.monotonicMs();
+    const isOver = ({ sinceMs }: Waiting): boolean => nowMs - sinceMs > timeoutMs;
+    const over = [...batch, ...queue].filter(isOver);
+    if (over.length === 0) return;
+    queue = queue.filter((item) => !isOver(item));
+    // What is under way may still be committed: the same report again is a duplicate then.
+    batch = batch.filter((item) => !isOver(item));
+    refusals.refused(over.length);
+    parts.log.error({
+      event: "report.timed_out",
+      reports: over.length,
+      reason: `no commit within ${timeoutMs} ms`,
+    });
+    for (const item of over) item.reject(unavailable);
   };
 
   return {
@@ -86,7 +123,7 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
         );
       }
       return new Promise<Applied>((resolve, reject) => {
-        const sinceMs = parts.clock.monotonicMs();
+        const sinceMs = clock.monotonicMs();
         queue.push({ projectId, sessionId, report, sinceMs, conflicts: 0, resolve, reject });
         running ??= run();
       });
@@ -94,8 +131,9 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
     admit() {
       const [oldest] = queue;
       if (oldest === undefined || queue.length <= sessionsPerCommit) return null;
-      return parts.clock.monotonicMs() - oldest.sinceMs <= waitedMaxMs ? null : waitingTooLong;
+      return clock.monotonicMs() - oldest.sinceMs <= waitedMaxMs ? null : waitingTooLong;
     },
+    isRefusing: refusals.isMost,
     async drain() {
       draining = true;
       await running;
@@ -118,7 +156,11 @@ function takeBatch(queue: readonly Waiting[]): { groups: Map<string, Waiting[]>;
 }
 
 /** Commits a batch and answers its reports. What lost its compare-and-set comes back to be tried again. */
-async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): Promise<Waiting[]> {
+async function commitBatch(
+  parts: IntakeParts,
+  refusals: RefusalShare,
+  batch: Map<string, Waiting[]>,
+): Promise<Waiting[]> {
   const startedMs = performance.now();
   try {
     const { groups, subscribersOf } = await decideBatch(parts.pool, parts.graces, batch);
@@ -139,9 +181,10 @@ async function commitBatch(parts: IntakeParts, batch: Map<string, Waiting[]>): P
       owed,
       durationMs: performance.now() - startedMs,
     });
+    refusals.taken(groups.length);
     return lost.filter(mayTryAgain);
   } catch (error) {
-    return failBatch(parts, batch, error);
+    return failBatch(parts, refusals, batch, error);
   }
 }
 
@@ -171,6 +214,7 @@ function mayTryAgain(item: Waiting): boolean {
  */
 async function failBatch(
   parts: IntakeParts,
+  refusals: RefusalShare,
   batch: Map<string, Waiting[]>,
   error: unknown,
 ): Promise<Waiting[]> {
@@ -178,12 +222,12 @@ async function failBatch(
   parts.log.error({ event: "report.batch_failed", sessions: batch.size, reason });
   if (batch.size > 1 && !isUnavailable(error)) {
     const lost: Waiting[] = [];
-    for (const [key, items] of batch) lost.push(...(await commitBatch(parts, new Map([[key, items]]))));
+    for (const [key, items] of batch)
+      lost.push(...(await commitBatch(parts, refusals, new Map([[key, items]]))));
     return lost;
   }
-  const refusal = isUnavailable(error)
-    ? new Refusal("database_unavailable", "PostgreSQL does not answer; send the report again in a second.")
-    : error;
-  for (const item of [...batch.values()].flat()) item.reject(refusal);
+  const items = [...batch.values()].flat();
+  if (isUnavailable(error)) refusals.refused(items.length);
+  for (const item of items) item.reject(isUnavailable(error) ? unavailable : error);
   return [];
 }

@@ -1,14 +1,13 @@
 import { Alive, Ready } from "@sendoff/contract";
 import type pg from "pg";
-import { isMigrated } from "../../database/migrated.ts";
 import { isUnavailable } from "../../database/unavailable.ts";
 import type { Metrics } from "../../metrics.ts";
 import { readBacklog } from "../../outbox/backlog.ts";
-import { Refusal } from "../../refusal.ts";
+import { type ReadinessParts, readinessOf } from "../readiness.ts";
 import { type Route, route } from "../route.ts";
 
-/** @param isDraining whether this process is shutting down. */
-export function healthRoutes(pool: pg.Pool, metrics: Metrics, isDraining: () => boolean): Route[] {
+/** @param pool its time limits are those of a scrape. */
+export function healthRoutes(pool: pg.Pool, metrics: Metrics, readiness: ReadinessParts): Route[] {
   return [
     route({
       method: "GET",
@@ -22,36 +21,43 @@ export function healthRoutes(pool: pg.Pool, metrics: Metrics, isDraining: () => 
       method: "GET",
       path: "/readyz",
       access: "open",
-      summary: "Readiness: PostgreSQL answers, its tables are of this version, nothing is shutting down.",
+      summary:
+        "Readiness: PostgreSQL takes writes and has this version's tables, reports are stored, deliveries are made, nothing is shutting down.",
       answers: [{ status: 200, when: "All of this is so.", data: Ready }],
-      errors: ["draining"],
+      errors: ["draining", "stalled"],
       async handle() {
-        if (isDraining()) throw new Refusal("draining", "This process is shutting down.");
-        try {
-          if (await isMigrated(pool)) return { status: 200, data: { status: "ready" } };
-        } catch (error) {
-          if (!isUnavailable(error)) throw error;
-        }
-        throw new Refusal(
-          "database_unavailable",
-          "PostgreSQL does not answer, or lacks tables of this version.",
-        );
+        const refusal = await readinessOf(readiness);
+        if (refusal !== null) throw refusal;
+        return { status: 200, data: { status: "ready" } };
       },
     }),
     route({
       method: "GET",
       path: "/metrics",
       access: "open",
-      summary: "Counters of this process and the age of the queue, for Prometheus.",
+      summary: "Counters of this process, and the age of the queue while PostgreSQL answers, for Prometheus.",
       answers: [{ status: 200, when: "Prometheus text.", mediaType: "text/plain" }],
       async handle() {
-        const { pending, oldestDueSeconds } = await readBacklog(pool);
-        metrics.pending.set(pending);
-        metrics.queueAge.set(oldestDueSeconds);
-        return new Response(await metrics.registry.metrics(), {
+        const ofDatabase = await readDatabaseMetrics(pool, metrics);
+        return new Response(`${await metrics.registry.metrics()}\n${ofDatabase}`, {
           headers: { "content-type": metrics.registry.contentType },
         });
       },
     }),
   ];
+}
+
+/** @returns nothing while PostgreSQL is away: an old number would be worse than none. */
+async function readDatabaseMetrics(pool: pg.Pool, metrics: Metrics): Promise<string> {
+  try {
+    const { pending, oldestDueSeconds } = await readBacklog(pool);
+    metrics.pending.set(pending);
+    metrics.queueAge.set(oldestDueSeconds);
+    metrics.databaseUp.set(1);
+    return await metrics.databaseRegistry.metrics();
+  } catch (error) {
+    if (!isUnavailable(error)) throw error;
+    metrics.databaseUp.set(0);
+    return "";
+  }
 }
