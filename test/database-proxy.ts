@@ -8,8 +8,8 @@ export interface DatabaseProxy {
   cut(): Promise<void>;
   /** Keeps connections open, accepts new ones, and forwards nothing, as a server does that is stopped. */
   freeze(): void;
-  /** Forwards what clients send and drops what the server answers. */
-  dropAnswers(): void;
+  /** From a connection's first statement on whose message has this text, its answers are dropped. */
+  dropAnswersTo(text: string): void;
   /** Forwards everything again. What was sent while frozen is forwarded now; dropped answers are lost. */
   restore(): Promise<void>;
   /** How many connections are open. */
@@ -29,7 +29,7 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
   const targetPort = target.searchParams.get("port") ?? target.port;
   const pairs = new Set<Pair>();
   let frozen = false;
-  let answersDropped = false;
+  let dropped: string | null = null;
   const accept = (client: Socket): void => {
     const server =
       folder === null
@@ -38,9 +38,13 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
     const pair = { client, server };
     pairs.add(pair);
     if (frozen) pause(pair);
-    client.on("data", (chunk) => server.write(chunk));
+    let isDropped = false;
+    client.on("data", (chunk) => {
+      isDropped ||= dropped !== null && chunk.includes(dropped);
+      server.write(chunk);
+    });
     server.on("data", (chunk) => {
-      if (!answersDropped) client.write(chunk);
+      if (!isDropped) client.write(chunk);
     });
     for (const socket of [client, server]) {
       socket.on("error", () => {});
@@ -68,12 +72,12 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
       frozen = true;
       for (const pair of pairs) pause(pair);
     },
-    dropAnswers() {
-      answersDropped = true;
+    dropAnswersTo(text) {
+      dropped = text;
     },
     async restore() {
       frozen = false;
-      answersDropped = false;
+      dropped = null;
       for (const { client, server } of pairs) {
         client.resume();
         server.resume();

@@ -25,9 +25,9 @@ beforeEach(async () => {
     else response.end("ok");
   });
   server = await startTestServer(
-    { SENDOFF_LOG: "info" },
+    { SENDOFF_DATABASE_TIMEOUT: "2s" },
     null,
-    { write: (l) => void process.stderr.write(l) },
+    undefined,
     undefined,
     async (url) => {
       proxy = await startDatabaseProxy(url);
@@ -94,3 +94,64 @@ for (const [how, away] of [
     expect(settledMs).toBeLessThan(6_000);
   });
 }
+
+test("what a commit claimed whose answer was lost is sent once, by the process that made the commit", async () => {
+  proxy.dropAnswersTo("report-write");
+  const report = endSession("lost-1");
+  await until("the commit has claimed", async () => {
+    const { rows } = await server.pool.query("SELECT FROM deliveries WHERE state = 'in_flight'");
+    return rows.length === 1;
+  });
+  await proxy.cut();
+  await proxy.restore();
+  // The client cannot know whether its report was stored; the same one again is a duplicate.
+  expect((await report).status).toBe(503);
+  expect((await endSession("lost-1")).body.data.duplicate).toBe(true);
+  await until("both deliveries have settled", async () => (await logs()).length === 2);
+  expect((await logs()).map(({ settledAs }) => settledAs)).toEqual(["delivered", "delivered"]);
+  expect(sink.received.length).toBe(2);
+});
+
+test("an attempt whose outcome is on its way to a PostgreSQL that does not answer is not made again", async () => {
+  holding = true;
+  expect((await endSession("slow-1")).status).toBe(200);
+  await sink.arrived(1);
+  proxy.freeze();
+  holding = false;
+  for (const answer of release) answer();
+  await pause(3_000);
+  await proxy.restore();
+  await until("both deliveries have settled", async () => (await logs()).length === 2);
+  expect(sink.received.map(({ headers }) => headers["sendoff-attempt"])).toEqual(["1", "1"]);
+});
+
+test("a report is answered with 503 within the time limit when PostgreSQL hangs, and so are those that wait behind it", async () => {
+  proxy.freeze();
+  const beganMs = performance.now();
+  const reports = Array.from({ length: 20 }, (_, index) => endSession(`hang-${index}`));
+  for (const { status, body } of await Promise.all(reports)) {
+    expect(status).toBe(503);
+    expect(body.error.code).toBe("database_unavailable");
+  }
+  // 2 s is the limit; connections that were idle are found out of use one after the other.
+  expect(performance.now() - beganMs).toBeLessThan(6_000);
+});
+
+test("/readyz says 503 while PostgreSQL is away, /metrics answers without what only PostgreSQL knows, both come back", async () => {
+  const get = (path: string) => server.api("GET", path, undefined, "");
+  expect((await get("/readyz")).status).toBe(200);
+  expect((await get("/metrics")).text).toMatch(/^sendoff_database_up 1$/m);
+  expect((await get("/metrics")).text).toMatch(/^sendoff_queue_age_seconds 0$/m);
+  for (const away of [() => proxy.cut(), async () => proxy.freeze()]) {
+    await away();
+    await until("/readyz is 503", async () => (await get("/readyz")).status === 503);
+    expect((await get("/readyz")).body.error.code).toBe("database_unavailable");
+    const metrics = await get("/metrics");
+    expect(metrics.status).toBe(200);
+    expect(metrics.text).toMatch(/^sendoff_database_up 0$/m);
+    expect(metrics.text).toMatch(/^sendoff_attempts_in_flight 0$/m);
+    expect(metrics.text).not.toMatch(/^sendoff_queue_age_seconds/m);
+    await proxy.restore();
+    await until("/readyz is 200", async () => (await get("/readyz")).status === 200);
+  }
+});

@@ -15,7 +15,7 @@ export interface WriteProbe {
 /** In milliseconds. */
 export const freshMs = 500;
 /** How long a probe waits for a lock, in milliseconds. */
-const lockMs = 1_500;
+const lockMs = 1_000;
 
 // One round trip and one transaction. It meets what a report meets: a server that is read-only, a lock on a table of the
 // path of a delivery, a full disk, and a commit that waits for a synchronous standby that is away. No row is locked that
@@ -65,6 +65,7 @@ function reasonOf({ code }: { code?: string }): string {
       return "PostgreSQL has no connection left for this process.";
     case "55P03":
       return "A table of Sendoff is locked.";
+    case "57014":
     case undefined:
       return "PostgreSQL does not answer in time.";
     default:
