@@ -35,7 +35,7 @@ const roomRules: Record<string, readonly string[]> = {
   tenancy: ["database", "egress", "secrets"],
   inspector: ["database", "secrets", "tenancy"],
   overview: ["database"],
-  dispatch: ["egress", "outbox", "tenancy", "secrets", "recordings"],
+  dispatch: ["database", "egress", "outbox", "tenancy", "secrets", "recordings"],
   http: [
     "database",
     "egress",

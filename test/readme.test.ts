@@ -226,7 +226,7 @@ describe("docs/api.md", () => {
     const described = [...section.matchAll(/^\| `(sendoff_\w+)` \| ([^|]*)\|/gm)].map(
       ([, name, labels = ""]) => `${name} ${[...labels.matchAll(/`(\w+)`/g)].map((match) => match[1])}`,
     );
-    const { registry, ...metrics } = createMetrics();
+    const { registry, databaseRegistry: _databaseRegistry, ...metrics } = createMetrics();
     const own = Object.values(metrics).map((metric) => {
       const { name, labelNames } = metric as unknown as { name: string; labelNames: string[] };
       return `${name} ${labelNames}`;
@@ -266,7 +266,7 @@ describe("docs/guarantees.md", () => {
       `within ${time(timeoutBounds.maxMs + leaseMarginMs + takeoverMs)} with the longest`,
     ],
     ["the timeouts", `(${time(timeoutBounds.defaultMs)}, at most ${time(timeoutBounds.maxMs)})`],
-    ["the pause of the settler", `every ${time(constantOf("dispatch/settler.ts", "againMs"))} until they`],
+    ["the pause of the settler", `every ${time(constantOf("dispatch/settler.ts", "retryMs"))} until they`],
     ["the conversation's grace", `${time(graces.conversationMs)} after that report (\`SENDOFF_CONVERSATION`],
     ["the call's grace", `${time(graces.callMs)} after that report (\`SENDOFF_CALL_GRACE`],
     ["the session's time-out", `${time(graces.sessionMs)} after the last report that changed something`],

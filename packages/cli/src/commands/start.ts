@@ -42,6 +42,7 @@ Settings are environment variables:
   HOST                             127.0.0.1
   SENDOFF_DATA                     .sendoff; the embedded PostgreSQL, start.json, secret.key, recordings
   DATABASE_URL                     a PostgreSQL 15 or later instead of the embedded one
+  SENDOFF_DATABASE_TIMEOUT         5s: how long a report or a probe waits for PostgreSQL
   SENDOFF_ALLOW_HTTP               none, loopback or all: which http:// endpoints are let through
                                    (loopback, but none with DATABASE_URL)
   SENDOFF_EGRESS_ALLOW             networks (CIDRs, with commas) that webhooks may go to although they
