@@ -7,7 +7,7 @@ import { Refusal } from "../src/refusal.ts";
 
 const refusal = new Refusal("overloaded", "No time; send it again.");
 let busy = true;
-const of = (method: Route["method"], path: string, admit?: () => Refusal | null): Route =>
+const of = (method: Route["method"], path: string, admit?: (projectId: string) => Refusal | null): Route =>
   route({
     method,
     path,
@@ -16,7 +16,7 @@ const of = (method: Route["method"], path: string, admit?: () => Refusal | null)
     ...(admit === undefined ? {} : { admit }),
     handle: () => ({ status: 200, data: {} }),
   });
-const admit = (): Refusal | null => (busy ? refusal : null);
+const admit = (projectId: string): Refusal | null => (busy && projectId !== "calm" ? refusal : null);
 const admission = createAdmission([
   of("GET", "/v1/projects/{projectId}/reports"),
   of("POST", "/v1/projects/{projectId}/reports", admit),
@@ -48,6 +48,11 @@ test("another method, a path that is longer, shorter or like it, and a route wit
     expect(asked("POST", url), url).toBeNull();
   }
   expect(asked("PUT", "/v1/projects/p/sessions/s/aXb")).toBeNull();
+});
+
+test("the project in the path is asked about, and no other", () => {
+  expect(asked("POST", "/v1/projects/calm/reports")).toBeNull();
+  expect(asked("PUT", "/v1/projects/calm/sessions/s/a.b")).toBeNull();
 });
 
 test("while there is time nothing is refused", () => {

@@ -4,7 +4,7 @@ import { createTestDatabase, type TestDatabase } from "../../../test/database.ts
 import type { ReportIntake } from "../src/lifecycle/apply.ts";
 import type { Report } from "../src/lifecycle/session.ts";
 import type { Refusal } from "../src/refusal.ts";
-import { conversationEnded as conversation, createTestIntake } from "./intake.ts";
+import { callEnded, conversationEnded as conversation, createTestIntake } from "./intake.ts";
 
 let database: TestDatabase;
 const projectId = randomUUID();
@@ -41,6 +41,21 @@ describe("the intake of reports", () => {
     );
     expect(answers.filter((answer) => !answer.duplicate).length).toBe(1);
     expect(await eventsOf("same")).toEqual(["session.ended", "session.finalized"]);
+  });
+
+  test("reports of a project are committed next, however many of another project came before them", async () => {
+    const intake = newIntake();
+    const order: string[] = [];
+    const send = async (project: string, sessionId: string): Promise<void> => {
+      await intake.apply(project, sessionId, callEnded);
+      order.push(project);
+    };
+    const other = randomUUID();
+    const flood = Array.from({ length: 2_000 }, (_, index) => send(projectId, `flood-${index}`));
+    const calm = Array.from({ length: 20 }, (_, index) => send(other, `calm-${index}`));
+    await Promise.all([...flood, ...calm]);
+    // One commit of 128 may be under way before them; they are in the next.
+    expect(order.lastIndexOf(other)).toBeLessThan(256);
   });
 
   test("several intakes on one session conflict, try again, and agree on one first report", async () => {

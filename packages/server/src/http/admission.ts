@@ -11,10 +11,9 @@ export function createAdmission(routes: readonly Route[]): Admission {
     admit === undefined ? [] : [{ method, pattern: patternOf(path), admit }],
   );
   return ({ method, url = "" }) => {
-    for (const route of guarded) {
-      // Asked first: almost always there is time, and then no path needs to be looked at.
-      const refusal = route.admit();
-      if (refusal !== null && method === route.method && route.pattern.test(url)) return refusal;
+    for (const { method: guardedMethod, pattern, admit } of guarded) {
+      const projectId = method === guardedMethod ? pattern.exec(url)?.groups?.projectId : undefined;
+      if (projectId !== undefined) return admit(projectId);
     }
     return null;
   };
@@ -22,4 +21,4 @@ export function createAdmission(routes: readonly Route[]): Admission {
 
 /** A route's path with whatever stands for its parts. What somebody writes in another way is refused by the intake itself. */
 const patternOf = (path: string): RegExp =>
-  new RegExp(`^${path.replace(/\{\w+\}/g, "[^/?]+").replace(/[.]/g, "\\.")}(?:\\?|$)`);
+  new RegExp(`^${path.replace(/[.]/g, "\\.").replace(/\{(\w+)\}/g, "(?<$1>[^/?]+)")}(?:\\?|$)`);

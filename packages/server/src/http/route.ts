@@ -75,7 +75,7 @@ export interface Route {
   /** For the description: the body's schema when the route checks parts of it on its own. */
   readonly bodyDescribed?: z.ZodType;
   /** Asked before anything of a request but its first line is looked at. @returns a Refusal when none can be taken now. */
-  readonly admit?: () => Refusal | null;
+  readonly admit?: (projectId: string) => Refusal | null;
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -92,7 +92,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly answers?: readonly DescribedAnswer[];
   readonly errors?: readonly ErrorCode[];
   readonly bodyDescribed?: z.ZodType;
-  readonly admit?: () => Refusal | null;
+  readonly admit?: (projectId: string) => Refusal | null;
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;

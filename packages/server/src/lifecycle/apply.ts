@@ -2,9 +2,10 @@ import { isUnavailable } from "../database/unavailable.ts";
 import type { Logger } from "../log.ts";
 import type { Hint } from "../outbox/hint.ts";
 import { Refusal } from "../refusal.ts";
-import { type Applied, type Group, groupKey, type Waiting } from "./batch.ts";
+import type { Applied, Group, Waiting } from "./batch.ts";
 import type { Graces } from "./deadline.ts";
 import { decideBatch } from "./decide.ts";
+import { IntakeQueue, type QueueBounds } from "./intake-queue.ts";
 import { createRefusalShare, type RefusalShare } from "./refusal-share.ts";
 import type { Report } from "./session.ts";
 import { type WriteParts, writeBatch } from "./write.ts";
@@ -17,11 +18,11 @@ export interface ReportIntake {
    */
   apply(projectId: string, sessionId: string, report: Report): Promise<Applied>;
   /**
-   * For requests that bring reports, before anything of them is read: to refuse one costs a tenth of taking it.
+   * For requests that bring reports of a project, before anything of them is read: to refuse one costs a tenth of taking it.
    *
-   * @returns a Refusal when reports wait for so long already that one more would only make all of them later.
+   * @returns a Refusal when reports of this project wait for so long already that one more would only make all of them later.
    */
-  admit(): Refusal | null;
+  admit(projectId: string): Refusal | null;
   /** Whether PostgreSQL refuses most reports at the moment: see {@link createRefusalShare}. */
   isRefusing(): boolean;
   /** Takes no more and waits until all that were taken are answered. */
@@ -33,13 +34,15 @@ export interface ReportIntake {
  * 64; more only lengthen the tail (performance, "Limits").
  */
 const sessionsPerCommit = 128;
-/** Most reports that wait in memory. Past that the answer is 503, before memory grows. */
-const waitingMax = 10_000;
-/** When a report has waited so long, in milliseconds, and more than one commit takes wait, requests are refused unread. */
+/** What waits in memory at most. Past that the answer is 503, before memory grows. */
+const bounds: QueueBounds = { reportsMax: 10_000, bytesMax: 128 * 1_048_576 };
+/** What a report takes in memory beside its variables, about. */
+const reportBytes = 1_024;
+/** When a project's report has waited so long, in milliseconds, and more of it waits than a commit takes, requests are refused unread. */
 const waitedMaxMs = 500;
 const waitingTooLong = new Refusal(
   "overloaded",
-  `Reports wait for more than ${waitedMaxMs} ms for their commit; send this one again in a second.`,
+  `Reports of this project wait for more than ${waitedMaxMs} ms for their commit; send this one again in a second.`,
 );
 const unavailable = new Refusal(
   "database_unavailable",
@@ -68,7 +71,7 @@ export interface IntakeParts extends WriteParts {
  */
 export function createReportIntake(parts: IntakeParts): ReportIntake {
   const { timeoutMs = 5_000, clock } = parts;
-  let queue: Waiting[] = [];
+  const queue = new IntakeQueue(bounds);
   /** The reports of the batch under way. */
   let batch: Waiting[] = [];
   let running: Promise<void> | null = null;
@@ -77,13 +80,11 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
 
   const run = async (): Promise<void> => {
     const expiry = setInterval(expire, expiryLookMs);
-    while (queue.length > 0) {
-      const { groups, rest } = takeBatch(queue);
-      queue = rest;
+    while (queue.size > 0) {
+      const groups = queue.take(sessionsPerCommit);
       batch = [...groups.values()].flat();
-      const lost = await commitBatch(parts, refusals, groups);
+      queue.putBack(await commitBatch(parts, refusals, groups));
       batch = [];
-      queue = [...lost, ...queue];
     }
     clearInterval(expiry);
     running = null;
@@ -91,13 +92,11 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
 
   /** Nobody waits for longer than the time limit, whether PostgreSQL hangs or others come first. */
   const expire = (): void => {
-    const nowMs = clock.monotonicMs();
-    const isOver = ({ sinceMs }: Waiting): boolean => nowMs - sinceMs > timeoutMs;
-    const over = [...batch, ...queue].filter(isOver);
-    if (over.length === 0) return;
-    queue = queue.filter((item) => !isOver(item));
+    const sinceMs = clock.monotonicMs() - timeoutMs;
     // What is under way may still be committed: the same report again is a duplicate then.
-    batch = batch.filter((item) => !isOver(item));
+    const over = batch.filter((item) => item.sinceMs < sinceMs).concat(queue.removeOlderThan(sinceMs));
+    if (over.length === 0) return;
+    batch = batch.filter((item) => item.sinceMs >= sinceMs);
     refusals.refused(over.length);
     parts.log.error({
       event: "report.timed_out",
@@ -114,24 +113,25 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
           new Refusal("draining", "This process is shutting down; send the report again."),
         );
       }
-      if (queue.length >= waitingMax) {
+      if (!queue.hasRoom(projectId)) {
         return Promise.reject(
           new Refusal(
             "overloaded",
-            `${waitingMax} reports wait for their commit already; send this one again in a second.`,
+            `${queue.sizeOf(projectId)} reports of this project wait for their commit already; send this one again in a second.`,
           ),
         );
       }
       return new Promise<Applied>((resolve, reject) => {
         const sinceMs = clock.monotonicMs();
-        queue.push({ projectId, sessionId, report, sinceMs, conflicts: 0, resolve, reject });
+        const bytes = bytesOf(report);
+        queue.add({ projectId, sessionId, report, bytes, sinceMs, conflicts: 0, resolve, reject });
         running ??= run();
       });
     },
-    admit() {
-      const [oldest] = queue;
-      if (oldest === undefined || queue.length <= sessionsPerCommit) return null;
-      return clock.monotonicMs() - oldest.sinceMs <= waitedMaxMs ? null : waitingTooLong;
+    admit(projectId) {
+      const sinceMs = queue.oldestOf(projectId);
+      if (sinceMs === null || queue.sizeOf(projectId) <= sessionsPerCommit / queue.projects) return null;
+      return clock.monotonicMs() - sinceMs <= waitedMaxMs ? null : waitingTooLong;
     },
     isRefusing: refusals.isMost,
     async drain() {
@@ -141,18 +141,12 @@ export function createReportIntake(parts: IntakeParts): ReportIntake {
   };
 }
 
-/** The reports that go in the next commit, by session and in the order of their arrival. */
-function takeBatch(queue: readonly Waiting[]): { groups: Map<string, Waiting[]>; rest: Waiting[] } {
-  const groups = new Map<string, Waiting[]>();
-  const rest: Waiting[] = [];
-  for (const item of queue) {
-    const key = groupKey(item.projectId, item.sessionId);
-    const group = groups.get(key);
-    if (group !== undefined) group.push(item);
-    else if (groups.size < sessionsPerCommit) groups.set(key, [item]);
-    else rest.push(item);
-  }
-  return { groups, rest };
+/** About how much memory a report takes while it waits. */
+function bytesOf(report: Report): number {
+  if (report.type === "created") return reportBytes + (report.variables?.length ?? 0);
+  return "extractedVariables" in report
+    ? reportBytes + (report.extractedVariables?.length ?? 0)
+    : reportBytes;
 }
 
 /** Commits a batch and answers its reports. What lost its compare-and-set comes back to be tried again. */

@@ -20,6 +20,8 @@ export interface Waiting {
   readonly projectId: string;
   readonly sessionId: string;
   readonly report: Report;
+  /** About how much memory it takes. */
+  readonly bytes: number;
   /** When it came, monotonic. */
   readonly sinceMs: number;
   /** How often it has lost its compare-and-set. */

@@ -154,7 +154,7 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       body: ConversationEndedBody,
       answers,
       errors: [...reportErrors, "variables_too_large"],
-      admit: () => parts.intake.admit(),
+      admit: parts.intake.admit,
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, conversationReport(body.value, body.text)),
     }),
@@ -166,7 +166,7 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       body: CallEndedBody,
       answers,
       errors: reportErrors,
-      admit: () => parts.intake.admit(),
+      admit: parts.intake.admit,
       handle: ({ path, body }) => take(path.projectId, path.sessionId, callReport(body.value)),
     }),
     route({
@@ -177,7 +177,7 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       body: RecordingProcessedBody,
       answers,
       errors: [...reportErrors, "recording_unreadable", "recording_store_unavailable"],
-      admit: () => parts.intake.admit(),
+      admit: parts.intake.admit,
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, recordingReport(body.value, path.projectId ?? "")),
     }),
@@ -190,7 +190,7 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       body: z.array(z.unknown()).min(1).max(reportsMax),
       bodyDescribed: Reports,
       answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
-      admit: () => parts.intake.admit(),
+      admit: parts.intake.admit,
       async handle({ path: { projectId = "" }, body }) {
         const texts = elementsOf(body.text);
         const items = body.value.map((value, index) => takeItem(projectId, value, texts[index] ?? "{}"));

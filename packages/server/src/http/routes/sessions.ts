@@ -35,7 +35,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
         { status: 200, when: "The same session was there already.", data: CreatedSession },
       ],
       errors: [...reportErrors, "variables_too_large"],
-      admit: () => intake.admit(),
+      admit: intake.admit,
       async handle({ path: { projectId = "" }, body: { value, text } }) {
         const sessionId = value.sessionId ?? randomUUID();
         const applied = await intake.apply(projectId, sessionId, {
@@ -58,7 +58,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       body: SessionProgress,
       answers: [{ status: 200, when: "It is committed.", data: ReportAnswer }],
       errors: ["conversation_over", "variables_too_large", "session_erased", "overloaded", "draining"],
-      admit: () => intake.admit(),
+      admit: intake.admit,
       async handle({ path: { projectId = "", sessionId = "" }, body: { value, text } }) {
         const applied = await intake.apply(projectId, sessionId, {
           type: "progress",
