@@ -44,7 +44,10 @@ const call = async (path: string, method: string, body: unknown): Promise<void> 
 const readiness = async (): Promise<string> => {
   const response = await fetch(`${sendoff.start.apiUrl}/readyz`).catch(() => null);
   if (response === null) return "unreachable";
-  const { data, error } = await response.json().catch(() => ({}));
+  const { data, error } = (await response.json().catch(() => ({}))) as {
+    data?: { status: string };
+    error?: { code: string };
+  };
   return data?.status ?? error?.code ?? "starting";
 };
 

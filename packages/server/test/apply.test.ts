@@ -51,7 +51,7 @@ describe("the intake of reports", () => {
       order.push(project);
     };
     const other = randomUUID();
-    const flood = Array.from({ length: 2_000 }, (_, index) => send(projectId, `flood-${index}`));
+    const flood = Array.from({ length: 2_000 }, (_, index) => send(projectId, `many-${index}`));
     const calm = Array.from({ length: 20 }, (_, index) => send(other, `calm-${index}`));
     await Promise.all([...flood, ...calm]);
     // One commit of 128 may be under way before them; they are in the next.

@@ -15,6 +15,8 @@ export const createTestIntake = (pool: pg.Pool, parts: Partial<IntakeParts> = {}
     pool,
     log: createLog("silent"),
     graces,
+    // For a machine that is busy with something else.
+    timeoutMs: 60_000,
     handover: noHandover,
     clock: systemClock,
     onOwed: () => {},
