@@ -16,6 +16,7 @@ import { scale } from "./scale.ts";
 import { Scope } from "./scope.ts";
 import { steps } from "./steps.ts";
 import { formatTable } from "./table.ts";
+import { tenants } from "./tenants.ts";
 import { throughput } from "./throughput.ts";
 import { sleep } from "./time.ts";
 import { versus } from "./versus.ts";
@@ -25,6 +26,7 @@ const benchmarks: readonly Benchmark[] = [
   steps,
   latency,
   neighbour,
+  tenants,
   backlog,
   growth,
   scale,
