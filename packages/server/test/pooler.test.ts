@@ -2,9 +2,11 @@ import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { OwnPostgres } from "../../../test/own-postgres.ts";
 import { type PgBouncer, startPgBouncer } from "../../../test/pgbouncer.ts";
+import { newFolder } from "../../../test/process.ts";
 import { startTestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
 import { PoolerError, refuseTransactionPooling } from "../src/database/pooler.ts";
+import { startSendoff } from "../src/main.ts";
 
 let postgres: OwnPostgres;
 let bouncer: PgBouncer | undefined;
@@ -66,15 +68,13 @@ describe("PgBouncer", () => {
 
   test("that is refused keeps no setting of Sendoff in the connections that others get", async () => {
     bouncer = await startPgBouncer(postgres, { pool_mode: "transaction", default_pool_size: 3 });
-    await expect(
-      startTestServer(
-        { DATABASE_URL: bouncer.url },
-        null,
-        undefined,
-        undefined,
-        async () => bouncer?.url ?? "",
-      ),
-    ).rejects.toThrow(/pool_mode = session/);
+    const env = {
+      DATABASE_URL: bouncer.url,
+      SENDOFF_DATA: await newFolder(),
+      SENDOFF_LOG: "silent",
+      PORT: "0",
+    };
+    await expect(startSendoff({ role: "api", env })).rejects.toThrow(/pool_mode = session/);
     const client = new pg.Client({ connectionString: bouncer.url });
     await client.connect();
     const { rows } = await client.query("SHOW enable_seqscan");
