@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OwnPostgres } from "../../../test/own-postgres.ts";
 import { newFolder } from "../../../test/process.ts";
+import { createPool } from "../src/database/pool.ts";
+import { createLog } from "../src/log.ts";
 import { startSendoff } from "../src/main.ts";
 import { StartError } from "../src/start-error.ts";
 import { type Issued, issue } from "./certificates.ts";
@@ -42,7 +44,6 @@ beforeAll(async () => {
 
   postgres = await OwnPostgres.make({ ssl: "on", ssl_ca_file: "root.crt" });
   await postgres.write("root.crt", authority.cert);
-  await present(await issue("127.0.0.1", { by: authority, names: localhost }), false);
   await postgres.write(
     "pg_hba.conf",
     `host all sendoff,plain,limited,pooled 127.0.0.1/32 trust
@@ -50,7 +51,7 @@ beforeAll(async () => {
      hostssl all guarded 127.0.0.1/32 cert
      host all secret 127.0.0.1/32 scram-sha-256\n`,
   );
-  await postgres.start();
+  await present(await issue("127.0.0.1", { by: authority, names: localhost }));
   for (const role of [
     "plain",
     "encrypted",
@@ -70,11 +71,12 @@ afterAll(async () => {
   await withoutTls?.remove();
 });
 
-/** The server's certificate; a running server takes it up. */
-async function present(issued: Issued, reload = true): Promise<void> {
+/** Starts the server with another certificate. */
+async function present(issued: Issued): Promise<void> {
+  await postgres.stop();
   await postgres.write("server.crt", issued.cert);
   await postgres.write("server.key", issued.key);
-  if (reload) await postgres.sql("SELECT pg_reload_conf()");
+  await postgres.start();
 }
 
 /** Files of the URL's parameters by their names, each with its path. */
@@ -96,7 +98,8 @@ async function failedStart(databaseUrl: string): Promise<Error> {
 }
 
 describe("a start is refused in a sentence", () => {
-  test.each<[what: string, url: () => string, sentence: RegExp]>([
+  // At a time: some wait for 10 s.
+  test.concurrent.each<[what: string, url: () => string, sentence: RegExp]>([
     [
       "by a wrong password, which is not told",
       () => postgres.url("", "secret:wr0ng"),
@@ -229,8 +232,6 @@ describe("a start is refused in a sentence", () => {
 
 describe("a connection with TLS", () => {
   const tlsOf = async (parameters: string, user = "sendoff"): Promise<unknown> => {
-    const { createPool } = await import("../src/database/pool.ts");
-    const { createLog } = await import("../src/log.ts");
     const pool = createPool({ connectionString: named(postgres.url(parameters, user)) }, createLog("silent"));
     const { rows } = await pool.query(
       "SELECT ssl, client_dn AS dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
