@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { durationMs } from "@sendoff/contract";
 import { z } from "zod";
+import { DatabaseUrlError, parseDatabaseUrl } from "./database/database-url.ts";
 import type { DispatchLimits } from "./dispatch/dispatcher.ts";
 import { type EgressPolicy, parseBlocks, parsePorts } from "./egress/policy.ts";
 import { isProxyList, type RateLimits } from "./http/request-limits.ts";
@@ -16,7 +17,7 @@ export interface Config {
   readonly host: string;
   /** SENDOFF_DATA, `.sendoff`: the embedded PostgreSQL, start.json, the secret key, recordings. An absolute path. */
   readonly dataFolder: string;
-  /** DATABASE_URL: a PostgreSQL 15 or later. null: the embedded one. */
+  /** DATABASE_URL: a PostgreSQL 15 or later, with one host or several. null: the embedded one. */
   readonly databaseUrl: string | null;
   /**
    * SENDOFF_DATABASE_TIMEOUT, 5s, from 1s to 60s: how long a report or a readiness probe waits for PostgreSQL before it is
@@ -84,6 +85,16 @@ const networks = () =>
 const blocksOf = (list: string | undefined): EgressPolicy["allow"] =>
   list === undefined ? [] : (parseBlocks(list) ?? []);
 
+/** The parser says what is wrong: of an address whose value is not shown, that it is wrong would say too little. */
+function checkDatabaseUrl(text: string, context: z.RefinementCtx): void {
+  try {
+    parseDatabaseUrl(text);
+  } catch (error) {
+    if (!(error instanceof DatabaseUrlError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+  }
+}
+
 const Settings = z.object({
   PORT: z.coerce
     .number<string>()
@@ -94,9 +105,7 @@ const Settings = z.object({
     .meta({ expected: "a port from 0 to 65535" }),
   HOST: z.string().min(1).default("127.0.0.1").meta({ expected: "an address or a host's name" }),
   SENDOFF_DATA: z.string().min(1).default(".sendoff").meta({ expected: "a folder" }),
-  DATABASE_URL: url("postgres:", "postgresql:")
-    .optional()
-    .meta({ expected: "an address such as postgres://user:password@host:5432/sendoff" }),
+  DATABASE_URL: z.string().superRefine(checkDatabaseUrl).optional(),
   SENDOFF_DATABASE_TIMEOUT: duration("5s")
     .refine((ms) => ms >= 1_000 && ms <= 60_000)
     .meta({ expected: "a whole number and a unit, such as 5s, from 1s to 60s" }),
@@ -175,9 +184,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ""),
   );
   const result = Settings.safeParse(given);
-  const wrong = result.success
-    ? []
-    : result.error.issues.map((issue) => settingError(String(issue.path[0]), given));
+  const wrong = result.success ? [] : result.error.issues.map((issue) => settingError(issue, given));
   const unknown = Object.keys(given).filter(
     (name) => name.startsWith("SENDOFF_") && !(name in Settings.shape) && !clientSettings.has(name),
   );
@@ -243,9 +250,10 @@ const clientSettings = new Set([
   "SENDOFF_INSPECTOR_URL",
 ]);
 
-function settingError(name: string, given: Record<string, string | undefined>): string {
+function settingError(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
+  const name = String(issue.path[0]);
   const setting = Settings.shape[name as keyof typeof Settings.shape] as z.ZodType | undefined;
   const expected = setting?.meta()?.expected;
   const value = secretSettings.has(name) ? "(not shown)" : JSON.stringify(given[name]);
-  return `${name} is ${value}; expected ${String(expected)}`;
+  return `${name} is ${value}; ${expected === undefined ? issue.message : `expected ${String(expected)}`}`;
 }

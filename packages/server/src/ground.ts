@@ -1,9 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import type pg from "pg";
 import { type Config, readConfig } from "./config.ts";
-import { checkDurability } from "./database/durability.ts";
+import type { Connection } from "./database/client.ts";
+import { checkDurability, warnOfAsynchronousStandbys } from "./database/durability.ts";
 import { isCurrent } from "./database/migrated.ts";
-import { type Connection, createPool, waitForAnswer } from "./database/pool.ts";
+import { createPool, waitForAnswer } from "./database/pool.ts";
+import { refuseTransactionPooling } from "./database/pooler.ts";
 import type { Resolver } from "./egress/resolver.ts";
 import { numberBehindStored } from "./feed/restored.ts";
 import { loadSecretKey, openSealer, resealWithLatest } from "./installation.ts";
@@ -70,11 +72,12 @@ export async function prepareGround(options: StartOptions, started: Started): Pr
     );
   }
   const connection = { connectionString };
+  await waitForAnswer(() => refuseTransactionPooling(connection));
   const pool = createPool(connection, log, "requests", config.databaseTimeoutMs);
   const pathPool = createPool(connection, log, "path", config.databaseTimeoutMs);
   started.add(() => Promise.all([pool.end(), pathPool.end()]));
-  await waitForAnswer(pool);
   await checkDurability(pool);
+  await warnOfAsynchronousStandbys(pool, log);
   await bringUpToDate(pool, log);
   if (await numberBehindStored(pool)) log.warn({ event: "feed.database_restored" });
   await keepPartitions(pool, log, started);

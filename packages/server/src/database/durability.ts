@@ -1,4 +1,5 @@
 import type pg from "pg";
+import type { Logger } from "../log.ts";
 
 /** PostgreSQL is too old, or set up so that a commit it has confirmed can be lost. */
 export class UnsafeDatabaseError extends Error {}
@@ -44,4 +45,26 @@ export async function checkDurability(pool: pg.Pool): Promise<void> {
       `Sendoff does not run on this PostgreSQL: ${wrong.join("; ")}. Change it in postgresql.conf, for the database or for the role, and start again.`,
     );
   }
+}
+
+/**
+ * Says once that a standby may take over without what was acknowledged. Who may not see the state of standbys (that takes
+ * pg_monitor) gets none, and nothing is said. Subscribers and backups that are under way do not take over.
+ */
+export async function warnOfAsynchronousStandbys(pool: pg.Pool, log: Logger): Promise<void> {
+  const { rows } = await pool.query<{ name: string }>(
+    `SELECT application_name AS name FROM pg_stat_replication
+     WHERE state = 'streaming' AND application_name NOT IN ('pg_basebackup', 'pg_receivewal')
+       AND current_setting('synchronous_standby_names') = ''
+       AND pid NOT IN (SELECT active_pid FROM pg_replication_slots
+                       WHERE slot_type = 'logical' AND active_pid IS NOT NULL)
+     ORDER BY application_name LIMIT 20`,
+  );
+  if (rows.length === 0) return;
+  log.warn({
+    event: "database.standby_asynchronous",
+    standbys: rows.map(({ name }) => name),
+    reason:
+      "A failover to one of these standbys can lose reports that were answered 2xx. Name them in synchronous_standby_names, at least two of them as ANY 1 (...), so that one may be away (docs/postgresql.md).",
+  });
 }

@@ -1,6 +1,6 @@
 import { Kysely, type Migration, Migrator, PostgresDialect } from "kysely";
 import type pg from "pg";
-import type { MigrationName } from "./migrated.ts";
+import { MigrationError, type MigrationName } from "./migrated.ts";
 import { up as tenants } from "./migrations/0001-tenants.ts";
 import { up as sessions } from "./migrations/0002-sessions-and-events.ts";
 import { up as deliveries } from "./migrations/0003-deliveries.ts";
@@ -52,7 +52,7 @@ const migrations: Record<MigrationName, Migration> = {
  * for it.
  *
  * @returns the names of the migrations that were applied now.
- * @throws Error when one fails (nothing of it stays), or when the database is of a newer version than this code.
+ * @throws MigrationError when one fails (nothing of it stays), or when the database is of a newer version than this code.
  */
 export async function migrate(pool: pg.Pool): Promise<string[]> {
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: undisposed(pool) }) });
@@ -63,7 +63,7 @@ export async function migrate(pool: pg.Pool): Promise<string[]> {
     if (isUnavailable(error)) throw error;
     const failed = results?.find((result) => result.status === "Error")?.migrationName;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(
+    throw new MigrationError(
       failed === undefined
         ? `The database could not be migrated: ${reason}. Is it of a newer version of Sendoff?`
         : `Migration ${failed} failed and was undone: ${reason}`,

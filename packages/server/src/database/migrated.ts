@@ -1,5 +1,8 @@
 import type pg from "pg";
 
+/** The database has not got this version's tables. The message says why; the cause is the error of PostgreSQL, if it is one. */
+export class MigrationError extends Error {}
+
 /** Names of all migrations, in order; migrate.ts has what they do. */
 export const migrationNames = [
   "0001-tenants",

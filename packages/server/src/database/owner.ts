@@ -1,6 +1,7 @@
 /** Who may use an installation: one process at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
-import pg from "pg";
+import type pg from "pg";
+import { type Connection, Hosts, openClient } from "./client.ts";
 
 /** Key of the advisory lock: "SENDOFF" in ASCII (23438625522796102 as a bigint). Used for nothing else. */
 const INSTALLATION_KEY = 0x53454e444f4646n;
@@ -8,7 +9,6 @@ const INSTALLATION_KEY = 0x53454e444f4646n;
 const PATIENCE_MS = 1_000;
 const POLL_MS = 50;
 const RECONNECT_MS = 1_000;
-const CONNECT_MS_MAX = 10_000;
 
 /**
  * Holds the installation for this process until release() or death: an advisory lock of a session of its own in
@@ -18,9 +18,7 @@ const CONNECT_MS_MAX = 10_000;
  * Tries for about a second, then null: another process holds it. That one alone stops an embedded PostgreSQL.
  * Rejects with the error of `pg` when the first connection fails.
  */
-export async function holdInstallation(
-  connection: pg.ClientConfig,
-): Promise<{ release(): Promise<void> } | null> {
+export async function holdInstallation(connection: Connection): Promise<{ release(): Promise<void> } | null> {
   let session = await openSession(connection);
   if (!(await takeLock(session, PATIENCE_MS))) return null;
 
@@ -49,19 +47,11 @@ interface Session {
   lost: Promise<void>;
 }
 
-async function openSession(connection: pg.ClientConfig): Promise<Session> {
-  const client = new pg.Client({
-    connectionTimeoutMillis: CONNECT_MS_MAX,
-    keepAlive: true,
-    ...connection,
-    application_name: "sendoff installation",
-  });
-  // A lost connection is an ordinary event here; "end" follows each error.
-  client.on("error", () => {});
+async function openSession(connection: Connection): Promise<Session> {
+  const client = await openClient(new Hosts(connection), { application_name: "sendoff installation" });
   const lost = new Promise<void>((resolve) => {
     client.once("end", resolve);
   });
-  await client.connect();
   return { client, lost };
 }
 
@@ -84,7 +74,7 @@ async function takeLock({ client }: Session, patienceMs: number): Promise<boolea
 }
 
 /** A new session that holds the lock, or null once the signal is given. */
-async function takeAgain(connection: pg.ClientConfig, ending: AbortSignal): Promise<Session | null> {
+async function takeAgain(connection: Connection, ending: AbortSignal): Promise<Session | null> {
   while (!ending.aborted) {
     try {
       const session = await openSession(connection);

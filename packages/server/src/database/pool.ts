@@ -1,9 +1,8 @@
 import pg from "pg";
 import type { Logger } from "../log.ts";
+import { type Connection, Hosts, SessionClient, type Settings } from "./client.ts";
+import { ConnectError } from "./connect-error.ts";
 import { isUnavailable } from "./unavailable.ts";
-
-/** How to reach PostgreSQL: a `DATABASE_URL`, or what the embedded server answers. */
-export type Connection = pg.ClientConfig;
 
 const int8 = 20;
 
@@ -20,8 +19,58 @@ const types: pg.CustomTypesConfig = {
  */
 export type PoolUse = "requests" | "path";
 
-/** Most connections of each that one process opens. LISTEN has one or two more. */
+/**
+ * Of every session. Statements here take milliseconds; compiling one takes a hundred. Each walks an index, whatever the
+ * statistics of a table say that was empty a moment ago; and only a plain index scan marks the entries of dead rows for
+ * the next one.
+ */
+const settings = {
+  timezone: "UTC",
+  jit: "off",
+  enable_seqscan: "off",
+  enable_bitmapscan: "off",
+};
+const settingsOf: Record<PoolUse, Settings> = {
+  requests: settings,
+  path: { ...settings, plan_cache_mode: "force_generic_plan" },
+};
+
+/** Most connections of each that one process opens. LISTEN has a few more. */
 const poolSize: Record<PoolUse, number> = { requests: 6, path: 6 };
+
+/** A pool whose new connections lead to whichever host of the DATABASE_URL may be written to. */
+class HostPool extends pg.Pool {
+  readonly #hosts: Hosts;
+
+  constructor(hosts: Hosts, config: pg.PoolConfig) {
+    super(config);
+    this.#hosts = hosts;
+  }
+
+  override connect(): Promise<pg.PoolClient>;
+  override connect(
+    callback: (
+      error: Error | undefined,
+      client: pg.PoolClient | undefined,
+      done: (release?: Error | boolean) => void,
+    ) => void,
+  ): void;
+  override connect(
+    callback?: (
+      error: Error | undefined,
+      client: pg.PoolClient | undefined,
+      done: (release?: Error | boolean) => void,
+    ) => void,
+    // biome-ignore lint/suspicious/noConfusingVoidType: the overloads of pg
+  ): Promise<pg.PoolClient> | void {
+    const connected = this.#hosts.tryEach(() => super.connect());
+    if (callback === undefined) return connected;
+    connected.then(
+      (client) => callback(undefined, client, client.release),
+      (error: Error) => callback(error, undefined, () => {}),
+    );
+  }
+}
 
 /** A statement of a request that takes this long is stuck behind something; its caller answers 503. In milliseconds. */
 const requestStatementMs = 15_000;
@@ -38,22 +87,28 @@ export function createPool(
   timeoutMs = 5_000,
 ): pg.Pool {
   const waitMs = use === "path" ? timeoutMs : requestStatementMs + answerMarginMs;
-  const pool = new pg.Pool({
+  const hosts = new Hosts(connection);
+  const pool = new HostPool(hosts, {
     application_name: "sendoff",
     max: poolSize[use],
     connectionTimeoutMillis: timeoutMs,
     idleTimeoutMillis: 60_000,
     query_timeout: waitMs,
-    statement_timeout: waitMs - answerMarginMs,
-    // Statements here take milliseconds; compiling one takes a hundred. Each walks an index, whatever the statistics of a
-    // table say that was empty a moment ago; and only a plain index scan marks the entries of dead rows for the next one.
-    options: `-c timezone=UTC -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off${use === "path" ? " -c plan_cache_mode=force_generic_plan" : ""}`,
     types,
-    ...connection,
+    Client: class extends SessionClient {
+      constructor(config?: pg.ClientConfig) {
+        const statement_timeout = String(waitMs - answerMarginMs);
+        // The pool's own limit comes later: it would not say which host was slow.
+        const connectMs = timeoutMs - answerMarginMs;
+        super(hosts, { ...config, connectMs, settings: { ...settingsOf[use], statement_timeout } });
+      }
+    },
   });
-  // Without listeners the loss of a connection ends the process: of one that is in use, whose statement tells of it as
-  // well, and of an idle one.
-  pool.on("connect", (client) => client.on("error", () => {}));
+  pool.on("release", (_error, client) => {
+    // Ended clients do not go back to the pool: the next one asks all hosts again which may be written to.
+    if (client instanceof SessionClient && client.isOffTarget) void client.end();
+  });
+  // Without a listener the loss of an idle connection ends the process.
   pool.on("error", (error) => log.warn({ event: "database.connection_lost", reason: error.message }));
   return pool;
 }
@@ -63,18 +118,18 @@ const answerWaitMs = 10_000;
 const answerPollMs = 250;
 
 /**
- * Waits until PostgreSQL answers: it may be starting itself, or recovering from a crash.
+ * Asks until PostgreSQL answers: it may be starting itself, recovering from a crash, or about to be promoted.
  *
- * @throws the error of the last try after 10 s, or at once when it is not about being away.
+ * @throws the error of the last try after 10 s, or at once when waiting does not help.
  */
-export async function waitForAnswer(pool: pg.Pool): Promise<void> {
+export async function waitForAnswer<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
   const end = performance.now() + answerWaitMs;
   for (;;) {
     try {
-      await pool.query("SELECT 1");
-      return;
+      return await ask();
     } catch (error) {
-      if (!isUnavailable(error) || performance.now() > end) throw error;
+      const lasting = error instanceof ConnectError && error.lasting;
+      if (lasting || !isUnavailable(error) || performance.now() > end) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, answerPollMs));
   }
