@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { afterEach, describe, expect, test } from "vitest";
-import { openToTheWorld, testGuard } from "../../../test/guard.ts";
+import { openToTheWorld } from "../../../test/guard.ts";
 import { startTestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
