@@ -1,4 +1,7 @@
 // One project attacks; the deliveries of another one go on as before.
+import { once } from "node:events";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Worker } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
@@ -72,12 +75,20 @@ async function latencies({ id, key }: Project, sink: Sink, count: number, prefix
 const p99 = (sorted: readonly number[]): number => sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN;
 const p50 = (sorted: readonly number[]): number => sorted[Math.ceil(sorted.length * 0.5) - 1] ?? Number.NaN;
 
-/** Far above what a busy machine adds, and far below what an attempt waits that hangs. */
-function expectNoWorse(what: string, calm: readonly number[], attacked: readonly number[]): void {
+/**
+ * @param slackMs what a busy machine may add, which has the attacker on it as well; far less than it was with the attack
+ * at work.
+ */
+function expectNoWorse(
+  what: string,
+  calm: readonly number[],
+  attacked: readonly number[],
+  slackMs: number,
+): void {
   const figures = `${what}: calm p50 ${p50(calm)} p99 ${p99(calm)} ms, attacked p50 ${p50(attacked)} p99 ${p99(attacked)} ms`;
   console.log(figures);
-  expect(p50(attacked), figures).toBeLessThan(p50(calm) * 1.5 + 100);
-  expect(p99(attacked), figures).toBeLessThan(p99(calm) * 1.5 + 500);
+  expect(p50(attacked), figures).toBeLessThan(p50(calm) * 1.5 + slackMs / 2);
+  expect(p99(attacked), figures).toBeLessThan(p99(calm) * 1.5 + slackMs);
 }
 
 async function expectAllDelivered({ id }: Project, count: number): Promise<void> {
@@ -86,6 +97,33 @@ async function expectAllDelivered({ id }: Project, count: number): Promise<void>
   await until("all attempts are logged", async () => (await outcomes()).length >= count);
   expect((await outcomes()).filter(({ outcome }) => outcome !== "delivered")).toEqual([]);
 }
+
+/** Floods an inspector from a thread of its own: 50 posts at once, then posts and views until it is told to end. */
+const flood = `
+  const { parentPort, workerData: url } = require("node:worker_threads");
+  const body = Buffer.alloc(1024 * 1024, "<");
+  const posts = {};
+  let over = false;
+  const post = async () => {
+    const answer = await fetch(url, { method: "POST", body });
+    await answer.text();
+    posts[answer.status] = (posts[answer.status] ?? 0) + 1;
+  };
+  const view = async () => {
+    await (await fetch(url, { headers: { accept: "text/html" } })).text();
+    await (await fetch(url + "?limit=1000")).text();
+  };
+  const until = async (attack) => {
+    while (!over) await attack();
+  };
+  parentPort.once("message", () => {
+    over = true;
+  });
+  Promise.all(Array.from({ length: 50 }, post))
+    .then(() => parentPort.postMessage(posts))
+    .then(() => Promise.all([post, post, view].map(until)))
+    .then(() => parentPort.postMessage(posts));
+`;
 
 describe("while another project attacks", () => {
   test("by four webhooks that hang at the same origin, each event is delivered, and as fast as before", async () => {
@@ -101,7 +139,7 @@ describe("while another project attacks", () => {
     await endMany(attacker, 60, "hanging");
     const hanging = () => sink.received.filter(({ json }) => json.sessionId.startsWith("hanging")).length;
     await until("more hang than one origin once had connections", () => hanging() >= 100);
-    expectNoWorse("origin", calm, await latencies(victim, sink, 30, "attacked"));
+    expectNoWorse("origin", calm, await latencies(victim, sink, 30, "attacked"), 1_000);
     await expectAllDelivered(victim, 60);
   });
 
@@ -109,29 +147,19 @@ describe("while another project attacks", () => {
     const sink = await newSink();
     const victim = await projectAt(sink.url, { events: ["session.ended"] });
     const calm = await latencies(victim, sink, 30, "calm");
-    let over = false;
-    const statuses = new Map<number, number>();
-    const body = Buffer.alloc(1024 * 1024, "<");
-    const post = async (): Promise<void> => {
-      const answer = await fetch(server.inspectorUrl, { method: "POST", body });
-      await answer.text();
-      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
-    };
-    const view = async (): Promise<void> => {
-      await fetch(server.inspectorUrl, { headers: { accept: "text/html" } }).then((page) => page.text());
-      await fetch(`${server.inspectorUrl}?limit=1000`).then((page) => page.text());
-    };
-    await Promise.all(Array.from({ length: 50 }, post));
-    const loops = [post, post, post, view].map(async (attack) => {
-      while (!over) await attack();
-    });
-    const attacked = await latencies(victim, sink, 30, "attacked").finally(() => {
-      over = true;
-    });
-    await Promise.all(loops);
-    console.log(`posts by status: ${JSON.stringify([...statuses])}`);
-    expect(statuses.get(429)).toBeGreaterThan(0);
-    expectNoWorse("inspector", calm, attacked);
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    const attacker = new Worker(flood, { eval: true, workerData: server.inspectorUrl });
+    await once(attacker, "message");
+    delay.enable();
+    const attacked = await latencies(victim, sink, 30, "attacked");
+    delay.disable();
+    attacker.postMessage("end");
+    const [posts] = (await once(attacker, "message")) as [Record<string, number>];
+    await attacker.terminate();
+    console.log(`posts by status: ${JSON.stringify(posts)}; longest wait ${Math.round(delay.max / 1e6)} ms`);
+    expect(posts["429"]).toBeGreaterThan(0);
+    expect(posts["200"]).toBeGreaterThanOrEqual(32);
+    expectNoWorse("inspector", calm, attacked, 2_000);
     await expectAllDelivered(victim, 60);
   });
 

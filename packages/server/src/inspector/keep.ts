@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { column } from "../database/columns.ts";
 
 /** What an inspector keeps: so many requests and so many bytes of them; the oldest go first. */
 const keptMax = 20_000;
@@ -104,10 +105,22 @@ async function store(pool: pg.Pool, batch: readonly Arrival[]): Promise<void> {
         SELECT FROM events WHERE events.webhook_id = arrival.webhook_id AND events.payload IS NULL)
       ORDER BY arrival.position`,
     values: [
-      batch.map(({ inspectorId }) => inspectorId),
-      batch.map(({ headers }) => headers),
-      batch.map(({ body }) => body),
-      batch.map(({ webhookId }) => webhookId),
+      column(
+        "uuid",
+        batch.map(({ inspectorId }) => inspectorId),
+      ),
+      column(
+        "text",
+        batch.map(({ headers }) => headers),
+      ),
+      column(
+        "bytea",
+        batch.map(({ body }) => body),
+      ),
+      column(
+        "text",
+        batch.map(({ webhookId }) => webhookId),
+      ),
     ],
   });
 }
