@@ -150,8 +150,8 @@ describe("what an inspector answers", () => {
     expect(text).toContain(`The first 4096 of ${mebi} bytes.`);
     expect(text).toContain("&lt;&lt;");
     expect(text.length).toBeLessThan(50 * 5 * 4_096);
-    // Of all threads. Without the bound on what is shown it was 3 s.
-    expect(cpuMs).toBeLessThan(500);
+    // Of all threads, the collector among them. Without the bound on what is shown it was many seconds.
+    expect(cpuMs).toBeLessThan(1_500);
   });
 });
 
