@@ -33,7 +33,7 @@ const roomRules: Record<string, readonly string[]> = {
   feed: ["database", "logbook"],
   retention: ["database", "inspector", "lifecycle", "logbook", "outbox", "recordings"],
   tenancy: ["database", "egress", "secrets"],
-  inspector: ["database", "secrets", "tenancy"],
+  inspector: ["database", "egress", "secrets", "tenancy"],
   overview: ["database"],
   dispatch: ["database", "egress", "outbox", "tenancy", "secrets", "recordings"],
   http: [

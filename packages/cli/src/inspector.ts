@@ -43,7 +43,8 @@ export class InspectorReader {
         this.#given.set(id, performance.now());
         fresh.push(request);
       }
-      if (page.length < pageSize) break;
+      // A page ends by its bytes, too: a short one says nothing of what follows.
+      if (page.length === 0) break;
     }
     this.#forget();
     return fresh;

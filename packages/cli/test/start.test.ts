@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { StartFile } from "@sendoff/contract";
+import { postUrl } from "@sendoff/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newFolder, runSendoff, type SendoffProcess, startProcess } from "../../../test/process.ts";
 import { until } from "../../../test/until.ts";
@@ -97,7 +98,7 @@ describe("sendoff start, on a machine with Node alone", () => {
     const agent = (await (await api(two, `/v1/projects/${project}/agent`)).json()) as {
       data: { postSessionWebhook: { url: string } };
     };
-    expect(agent.data.postSessionWebhook.url).toBe(two.start.inspectorUrl);
+    expect(agent.data.postSessionWebhook.url).toBe(postUrl(two.start.inspectorUrl));
   });
 
   test("a second start while the first runs says so, and leaves the first alone", async () => {

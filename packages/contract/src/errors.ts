@@ -66,7 +66,10 @@ export const errorCatalogue = {
   test_not_resent: { status: 409, when: "The attempt was a test. Send another test event." },
   too_many_secrets: { status: 409, when: "Two old signing secrets sign along already." },
   body_too_large: { status: 413, when: "The body has more bytes than the limit." },
-  rate_limited: { status: 429, when: "The key sends too many requests, or the address wrong keys." },
+  rate_limited: {
+    status: 429,
+    when: "The key sends too many requests, the address wrong keys, the project test events, or an inspector gets too many posts.",
+  },
   media_type_not_json: { status: 415, when: "The body is not sent as application/json, or is compressed." },
   invalid_body: { status: 422, when: "A field of the body is unknown, missing or wrong. See details." },
   invalid_query: { status: 422, when: "A parameter of the query is unknown or wrong. See details." },

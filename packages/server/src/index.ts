@@ -2,6 +2,7 @@
 import type { StartOptions } from "./ground.ts";
 import type { Running } from "./running.ts";
 
+export { postUrl } from "./egress/inspector-url.ts";
 export type { Role, Running } from "./running.ts";
 export { StartError } from "./start-error.ts";
 export { superviseSendoff } from "./supervisor.ts";

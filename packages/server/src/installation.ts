@@ -5,6 +5,7 @@ import type pg from "pg";
 import type { Config } from "./config.ts";
 import { inTransaction } from "./database/transaction.ts";
 import type { Guard } from "./egress/guard.ts";
+import { postUrl } from "./egress/inspector-url.ts";
 import { createInspector } from "./inspector/inspector.ts";
 import type { Logger } from "./log.ts";
 import { keysInUse, reseal } from "./secrets/reseal.ts";
@@ -188,7 +189,7 @@ async function followInspector(pool: pg.Pool, projectId: string, from: string, t
   await pool.query(
     `UPDATE endpoints SET url = $3, updated_at = now()
      WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL AND url = $2`,
-    [projectId, from, to],
+    [projectId, postUrl(from), postUrl(to)],
   );
 }
 

@@ -62,7 +62,7 @@ export function createMetrics(): Metrics {
     }),
     limited: new Counter({
       name: "sendoff_requests_limited_total",
-      help: "Requests answered with 429: by the limit of a key, or of wrong keys from an address.",
+      help: "Requests answered with 429: by the limit of a key, of wrong keys from an address, or of an inspector.",
       labelNames: ["limit"],
       registers,
     }),

@@ -105,6 +105,14 @@ beforeAll(async () => {
   secrets.set("developer key", start.developerKey);
   secrets.set("project key", start.projectKey);
   secrets.set("new project key", made.key);
+  secrets.set("token of the inspector", new URL(start.inspectorUrl).pathname.slice("/inspect/".length));
+  // What it gets has secrets of those who send there.
+  const inspected = { "x-canary": headerValue, authorization: `Bearer ${token}` };
+  expect((await fetch(start.inspectorUrl, { method: "POST", headers: inspected, body: "{}" })).status).toBe(
+    200,
+  );
+  const arrived = await fetch(start.inspectorUrl);
+  answers.push(`GET inspector ${arrived.status} ${await arrived.text()}`);
 
   const agent = `/v1/projects/${projectId}/agent`;
   const webhook = (headers: object[]): string =>

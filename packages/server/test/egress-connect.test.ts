@@ -1,12 +1,9 @@
-import type { Socket } from "node:net";
 import { hostname } from "node:os";
 import { afterEach, describe, expect, test } from "vitest";
-import { openToTheWorld, testGuard } from "../../../test/guard.ts";
+import { openToTheWorld } from "../../../test/guard.ts";
 import { startTestServer } from "../../../test/server.ts";
 import { startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
-import { systemClock } from "../src/clock.ts";
-import { createClients } from "../src/dispatch/clients.ts";
 import { parseAddress } from "../src/egress/address.ts";
 import { inTurn } from "../src/egress/dial.ts";
 import { createOwn } from "../src/egress/own.ts";
@@ -296,69 +293,5 @@ describe("connecting", () => {
     expect((await attempt(testClients(), `http://localhost:${server.port}/`)).outcome).toBe("delivered");
     const closed = testClients({ ...world(server.port, { resolver }), deny: "::1" });
     expect(await attempt(closed, `http://ok.example.com:${server.port}/`)).toEqual(blocked);
-  });
-});
-
-describe("a connection that is kept", () => {
-  const url = async (): Promise<RawServer> => serve(answering(ok));
-
-  test("R26: is used again within 1 s of its last answer and never later", async () => {
-    let nowMs = 0;
-    const server = await url();
-    const clock = { ...systemClock, monotonicMs: () => nowMs };
-    const clients = createClients(testGuard({ policy: { allowHttp: "loopback" } }), clock);
-    await attempt(clients, server.url);
-    nowMs += 999;
-    await attempt(clients, server.url);
-    expect(server.connections.length).toBe(1);
-    nowMs += 1_000;
-    await attempt(clients, server.url);
-    expect(server.connections.length).toBe(2);
-    await clients.close();
-  });
-
-  test.each([
-    ["connection: close", "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"],
-    ["HTTP/1.0", "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok"],
-    ["keep-alive: timeout=1", "HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 2\r\n\r\nok"],
-  ])("R26: is never used again after %s", async (_what, answer) => {
-    const server = await serve(answering(answer));
-    const clients = testClients();
-    for (let n = 1; n <= 3; n++) {
-      expect((await attempt(clients, server.url)).outcome).toBe("delivered");
-      expect(server.connections.length).toBe(n);
-    }
-  });
-
-  test("is one of at most 64 to an origin; who waits for one is under its deadline", async () => {
-    const held: Socket[] = [];
-    const server = await serve((socket) => {
-      socket.on("data", () => held.push(socket));
-    });
-    const clients = testClients();
-    const some = Array.from({ length: 70 }, () => attempt(clients, server.url, { timeoutMs: 8_000 }));
-    await until("64 are under way", () => held.length === 64);
-    const late = await attempt(clients, server.url, { timeoutMs: 100 });
-    expect(late).toMatchObject({ outcome: "timed_out", failedStep: "connect" });
-    expect(server.connections.length).toBe(64);
-    // One is closed and the others are kept: either makes room.
-    held[0]?.end(ok.replace("200 OK", "200 OK\r\nconnection: close"));
-    for (const socket of held.slice(1, 64)) socket.write(ok);
-    await until("the others follow", () => held.length === 70);
-    for (const socket of held.slice(64)) socket.write(ok);
-    expect((await Promise.all(some)).filter(({ outcome }) => outcome === "delivered").length).toBe(70);
-    expect(server.connections.length).toBeLessThanOrEqual(65);
-  });
-
-  test("takes one attempt at a time, and is closed with the clients", async () => {
-    const server = await url();
-    const clients = testClients();
-    const results = await Promise.all(Array.from({ length: 5 }, () => attempt(clients, server.url)));
-    expect(results.every(({ outcome }) => outcome === "delivered")).toBe(true);
-    expect(server.connections.length).toBe(5);
-    await Promise.all(Array.from({ length: 5 }, () => attempt(clients, server.url)));
-    expect(server.connections.length).toBe(5);
-    await clients.close();
-    await until("all are closed", () => server.connections.every((socket) => socket.destroyed));
   });
 });

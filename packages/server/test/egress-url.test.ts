@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { testGuard } from "../../../test/guard.ts";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
@@ -211,8 +212,14 @@ describe("a URL that is taken", () => {
     }
   });
 
-  test("may be the inspector's own, wherever this installation is reached", async () => {
+  test("may be the inspector's own, wherever this installation is reached, and is stored without what reads it", async () => {
+    const secret = new URL(server.inspectorUrl).pathname.slice("/inspect/".length);
     expect((await patch(server.inspectorUrl)).status).toBe(200);
+    const posted = createHash("sha256").update(secret).digest("base64url");
+    expect(await stored()).toBe(`${server.apiUrl}/inspect/${posted}`);
+    // Written back as it is answered it stays the same.
+    expect((await patch(await stored())).status).toBe(200);
+    expect(await stored()).toBe(`${server.apiUrl}/inspect/${posted}`);
     expectRefused(await patch(`${server.apiUrl}/v1/projects`), "invalid_url", "(self_target)");
   });
 });

@@ -231,6 +231,8 @@ describe("what went nowhere and what arrived", () => {
       host: _host,
       connection: _connection,
       "content-length": _length,
+      // Kept masked.
+      "x-token": _token,
       ...headers
     } = newest?.headers ?? {};
     await again(headers, newest?.body ?? "");

@@ -48,7 +48,9 @@ export async function simulate(options: SimulationOptions): Promise<Summary> {
   const reader = connection.inspectorUrl === null ? null : new InspectorReader(connection.inspectorUrl);
   try {
     const webhook = await readWebhook(api, connection);
-    const watched = webhook !== null && pointsAt(webhook, connection.inspectorUrl) ? reader : null;
+    const { inspectorUrl } = connection;
+    const isWatched = webhook !== null && inspectorUrl !== null && (await pointsAt(webhook, inspectorUrl));
+    const watched = isWatched ? reader : null;
     await watched?.skipToEnd();
     return await runWith(api, webhook, watched, options);
   } finally {
@@ -155,5 +157,8 @@ async function readWebhook(api: Api, connection: Connection): Promise<Webhook | 
   }
 }
 
-const pointsAt = (webhook: Webhook, inspectorUrl: string | null): boolean =>
-  inspectorUrl !== null && new URL(webhook.url).href === new URL(inspectorUrl).href;
+/** Whether a webhook leads to the inspector; an old server may have stored the URL that reads it, too. */
+async function pointsAt(webhook: Webhook, inspectorUrl: string): Promise<boolean> {
+  const { postUrl } = await import("@sendoff/server");
+  return postUrl(new URL(webhook.url).href) === postUrl(new URL(inspectorUrl).href);
+}

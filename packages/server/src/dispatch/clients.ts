@@ -4,7 +4,12 @@ import { Client } from "undici";
 import type { Clock } from "../clock.ts";
 import { Blocked, type Guard, type Progress } from "../egress/guard.ts";
 
-/** Hands out connections, one attempt at a time on each. Each new one has passed the guard. */
+/**
+ * Hands out connections, one attempt at a time on each. Each new one has passed the guard. There is no limit on those of
+ * one origin: many projects send to one (hooks of an automation service), and a place that hanging endpoints of one
+ * project hold would be missing to another. An attempt has one connection, so the limits on attempts, per endpoint and
+ * per process, are those on connections (ADR 0055).
+ */
 export interface Clients {
   for(url: URL): Origin;
   close(): Promise<void>;
@@ -18,7 +23,7 @@ export interface Origin {
    * @throws Blocked when a rule on URLs forbids the attempt.
    */
   take(url: URL): Connection | null;
-  /** Opens a connection, as {@link Guard.open}, or waits for one of those that there may be. */
+  /** Opens a connection, as {@link Guard.open}. It waits for nobody else's. */
   open(url: URL, progress: Progress, signal: AbortSignal): Promise<Connection>;
   /** Gives a connection back whose answer came whole, for another attempt within {@link keepAliveMs}. */
   giveBack(connection: Connection): void;
@@ -30,8 +35,8 @@ export interface Connection {
   readonly socket: Socket;
 }
 
-/** Most connections to one origin (performance, "The design that reached it": more is slower). */
-const connectionsPerOrigin = 64;
+/** Most idle connections that a process keeps; of more the one that is idle for the longest time is closed. */
+export const idleMax = 1_024;
 /** Most origins with connections that are kept; those of the one that was used the longest ago are closed. */
 const originsMax = 2_000;
 /**
@@ -47,6 +52,7 @@ export function createClients(
   clock: Clock,
   onBlocked: (url: URL, rule: string) => void = () => {},
 ): Clients {
+  const idle = new Set<Connection>();
   const origins = new LRUCache<string, IdleConnections>({
     max: originsMax,
     dispose: (origin) => origin.close(),
@@ -55,7 +61,7 @@ export function createClients(
     for(url) {
       let origin = origins.get(url.origin);
       if (origin === undefined) {
-        origin = new IdleConnections(guard, clock, onBlocked);
+        origin = new IdleConnections(guard, clock, onBlocked, idle);
         origins.set(url.origin, origin);
       }
       return origin;
@@ -76,19 +82,23 @@ class IdleConnections implements Origin {
   readonly #clock: Clock;
   readonly #onBlocked: (url: URL, rule: string) => void;
   /** The youngest last. */
-  #idle: Idle[] = [];
+  readonly #idle: Idle[] = [];
+  /** Those of every origin, the youngest last. */
+  readonly #idleOfAll: Set<Connection>;
   #closed = false;
-  /** How many connections may still be opened. */
-  #places = connectionsPerOrigin;
-  /** Attempts that wait for a place or for a connection that is given back, the first to come first. */
-  readonly #waiting = new Set<() => void>();
   /** The latest URL that passed: most attempts of an origin go to the same. */
   #passed: string | null = null;
 
-  constructor(guard: Guard, clock: Clock, onBlocked: (url: URL, rule: string) => void) {
+  constructor(
+    guard: Guard,
+    clock: Clock,
+    onBlocked: (url: URL, rule: string) => void,
+    idleOfAll: Set<Connection>,
+  ) {
     this.#guard = guard;
     this.#clock = clock;
     this.#onBlocked = onBlocked;
+    this.#idleOfAll = idleOfAll;
   }
 
   take(url: URL): Connection | null {
@@ -105,67 +115,42 @@ class IdleConnections implements Origin {
   }
 
   async open(url: URL, progress: Progress, signal: AbortSignal): Promise<Connection> {
-    while (this.#places === 0) {
-      progress.step = "connect";
-      await this.#change(signal);
-      const idle = this.take(url);
-      if (idle !== null) return idle;
-    }
-    this.#places -= 1;
     try {
-      const socket = await this.#guard.open(url, progress, signal);
-      if (socket.closed) this.#leave();
-      else socket.once("close", () => this.#leave());
-      return clientOn(url, socket);
+      const connection = clientOn(url, await this.#guard.open(url, progress, signal));
+      connection.socket.once("close", () => this.#forget(connection));
+      return connection;
     } catch (error) {
-      this.#leave();
       if (error instanceof Blocked) this.#onBlocked(url, error.rule);
       throw error;
     }
   }
 
   giveBack(connection: Connection): void {
-    const { client, socket } = connection;
-    if (this.#closed || socket.destroyed) {
-      client.destroy().catch(() => {});
+    if (this.#closed || connection.socket.destroyed) {
+      closeIdle(connection);
       return;
     }
     this.#idle.push({ connection, sinceMs: this.#clock.monotonicMs() });
-    this.#wakeOne();
+    this.#idleOfAll.add(connection);
+    const [oldest] = this.#idleOfAll;
+    if (this.#idleOfAll.size <= idleMax || oldest === undefined) return;
+    this.#idleOfAll.delete(oldest);
+    closeIdle(oldest);
   }
 
   close(): void {
     this.#closed = true;
-    for (const { connection } of this.#idle.splice(0)) connection.client.destroy().catch(() => {});
+    for (const { connection } of this.#idle.splice(0)) {
+      this.#idleOfAll.delete(connection);
+      closeIdle(connection);
+    }
   }
 
-  /** Waits until a connection was given back or has been closed; another attempt may have been quicker then. */
-  #change(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const wake = (): void => {
-        signal.removeEventListener("abort", onAbort);
-        resolve();
-      };
-      const onAbort = (): void => {
-        this.#waiting.delete(wake);
-        reject(signal.reason);
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.add(wake);
-    });
-  }
-
-  #wakeOne(): void {
-    const [wake] = this.#waiting;
-    if (wake === undefined) return;
-    this.#waiting.delete(wake);
-    wake();
-  }
-
-  /** A connection is closed, or was not made. */
-  #leave(): void {
-    this.#places += 1;
-    this.#wakeOne();
+  /** A connection is closed: what is over takes no memory and no place among the idle ones. */
+  #forget(connection: Connection): void {
+    this.#idleOfAll.delete(connection);
+    const at = this.#idle.findIndex((idle) => idle.connection === connection);
+    if (at >= 0) this.#idle.splice(at, 1);
   }
 
   /** The connection that was idle for the shortest time, when that is short enough; all others that are over go. */
@@ -174,13 +159,19 @@ class IdleConnections implements Origin {
     for (;;) {
       const idle = this.#idle.pop();
       if (idle === undefined) return null;
-      const { socket, client } = idle.connection;
-      // The other side may have closed it meanwhile, or said with its answer that it will.
-      if (idle.sinceMs > afterMs && !socket.destroyed && socket.readable && socket.writable)
-        return idle.connection;
-      client.destroy().catch(() => {});
+      const { connection } = idle;
+      this.#idleOfAll.delete(connection);
+      const { client, socket } = connection;
+      // The other side may have closed it meanwhile, or said with its answer that it will; or it was one too many.
+      const isOpen = !client.destroyed && !socket.destroyed && socket.readable && socket.writable;
+      if (idle.sinceMs > afterMs && isOpen) return connection;
+      closeIdle(connection);
     }
   }
+}
+
+function closeIdle({ client }: Connection): void {
+  client.destroy().catch(() => {});
 }
 
 /**

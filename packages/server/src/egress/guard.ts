@@ -3,7 +3,8 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import { Refusal } from "../refusal.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { dial, encrypt, inTurn } from "./dial.ts";
-import { looksLikeInspector, type Own } from "./own.ts";
+import { looksLikeInspector, postUrl } from "./inspector-url.ts";
+import type { Own } from "./own.ts";
 import { addressIsOpen, type EgressPolicy, isDenied, portOf } from "./policy.ts";
 import type { Resolver } from "./resolver.ts";
 import { type Broken, brokenByForm, brokenByText, brokenByUrl, forbiddenAddress } from "./url-rules.ts";
@@ -15,7 +16,7 @@ export interface Guard {
    * that nobody can resolve at this moment is taken: each attempt looks again (ADR 0020).
    *
    * @param path where the URL stands in the body.
-   * @returns the URL in canonical form.
+   * @returns the URL in canonical form; of the built-in inspector the one that takes posts only.
    * @throws Refusal that names the rule.
    */
   checkForSaving(input: string, path: string): Promise<string>;
@@ -111,7 +112,7 @@ export function createGuard(parts: GuardParts): Guard {
     const url = new URL(input);
     const broken = brokenByUrl(url, policy, own) ?? brokenByForm(input, url);
     if (broken !== null) throw refusalOf(input, broken, path);
-    return url.href;
+    return own.isInspector(url) ? postUrl(url.href) : url.href;
   };
 
   return {

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { type Address, isWithin, kindOf, parseAddress } from "./address.ts";
+import { looksLikeInspector } from "./inspector-url.ts";
 import type { EgressPolicy } from "./policy.ts";
 
 /** What is this installation itself: a webhook that came back to its API could feed itself. */
@@ -68,10 +69,6 @@ export function createOwn(parts: OwnParts): Own {
   };
   return own;
 }
-
-/** Whether a URL has the form of the inspector's, wherever it leads. */
-export const looksLikeInspector = (url: URL): boolean =>
-  /^\/inspect\/[A-Za-z0-9_-]+$/.test(url.pathname) && url.search === "";
 
 function systemInterfaces(): string[] {
   return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));

@@ -24,9 +24,14 @@ const keptFor = "interval '30 days'";
 const waitMarginMs = 5_000;
 const firstPauseMs = 20;
 const pauseMaxMs = 200;
-/** Most tests that one process waits for at a time: each asks the database several times a second. */
-const waitingMax = 50;
-let waiting = 0;
+/**
+ * Most tests that one process waits for at a time, of one project and of all: each asks the database several times a
+ * second, and an endpoint that hangs makes it last for the endpoint's timeout.
+ */
+const waitingOfProjectMax = 5;
+const waitingMax = 100;
+/** How many there are, by project. */
+const waiting = new Map<string, number>();
 
 // It is due before whatever waits at this endpoint, for somebody waits for its answer.
 const oweTestSql = `
@@ -60,19 +65,38 @@ interface OwedTest {
  * waits for its attempt. It makes no session and no event that any list shows; its log row has the trigger `test`.
  *
  * @returns the id of the attempt's row in webhook_logs.
- * @throws Refusal no_webhook when the endpoint has been removed; test_not_attempted when no worker had room for it in
- * time, and then it is not sent later either.
+ * @throws Refusal rate_limited or overloaded when too many are under way; no_webhook when the endpoint has been removed;
+ * test_not_attempted when no worker had room for it in time, and then it is not sent later either.
  */
 export async function sendTest(pool: pg.Pool, request: TestRequest): Promise<string> {
-  if (waiting >= waitingMax) {
-    throw new Refusal("overloaded", `${waitingMax} test events are under way. Try again in a moment.`);
-  }
-  waiting += 1;
+  const { projectId } = request;
+  takePlace(projectId);
   try {
     return await waitForRow(pool, await oweTest(pool, request));
   } finally {
-    waiting -= 1;
+    const left = (waiting.get(projectId) ?? 1) - 1;
+    if (left === 0) waiting.delete(projectId);
+    else waiting.set(projectId, left);
   }
+}
+
+function takePlace(projectId: string): void {
+  const ofProject = waiting.get(projectId) ?? 0;
+  const headers = { "retry-after": "1" };
+  if (ofProject >= waitingOfProjectMax) {
+    throw new Refusal(
+      "rate_limited",
+      `${ofProject} test events of this project are under way; expected at most ${waitingOfProjectMax}. Wait until one of them is answered.`,
+      { headers },
+    );
+  }
+  const ofAll = [...waiting.values()].reduce((sum, count) => sum + count, 0);
+  if (ofAll >= waitingMax) {
+    throw new Refusal("overloaded", `${ofAll} test events are under way. Try again in a moment.`, {
+      headers,
+    });
+  }
+  waiting.set(projectId, ofProject + 1);
 }
 
 async function oweTest(pool: pg.Pool, request: TestRequest): Promise<OwedTest> {

@@ -54,7 +54,7 @@ export function allRoutes(parts: RouteParts): Route[] {
     ...eventRoutes(live.feed, live.streams),
     ...eraseRoutes({ pool, log, recordings }),
     ...recordingRoutes(recorded),
-    ...inspectRoutes(pool),
+    ...inspectRoutes(pool, access.limits, metrics),
     ...overviewRoutes(pool, sealer),
     ...sessionsCsvRoutes(pool),
     ...dashboardSessionRoutes({ pool, version, ...access }),

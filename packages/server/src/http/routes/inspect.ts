@@ -1,24 +1,37 @@
+import type { IncomingMessage } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
 import { InspectedRequest, InspectorQuery, Received } from "@sendoff/contract";
 import type { Context } from "hono";
-import { html } from "hono/html";
+import { LRUCache } from "lru-cache";
 import type pg from "pg";
-import { findInspector, keepRequest, latestRequests, requestsAfter } from "../../inspector/inspector.ts";
+import { maskedHeaders } from "../../inspector/headers.ts";
+import { findInspector, type Purpose } from "../../inspector/inspector.ts";
+import { createRequestKeeper } from "../../inspector/keep.ts";
+import { createPostLimits } from "../../inspector/limits.ts";
+
+import { latestPreviews, requestsAfter } from "../../inspector/read.ts";
+import type { Metrics } from "../../metrics.ts";
 import { Refusal } from "../../refusal.ts";
 import { bodyBytesMax, readBytes } from "../body.ts";
+import { headerOf } from "../headers.ts";
+import { inspectorPage, shownBytesMax, shownMax } from "../inspector-page.ts";
+import type { RequestLimits } from "../request-limits.ts";
 import { type Route, route } from "../route.ts";
 
-/** Requests that the page shows. */
-const shownMax = 50;
+/** For how long, and for how many, a token that was found is believed. */
+const believedMs = 60_000;
+const believedMax = 10_000;
 
-/** The token in the path is what gives access: an address that nobody can guess, as a receiver's own would be. */
-export function inspectRoutes(pool: pg.Pool): Route[] {
+/**
+ * The token in the path is what gives access: an address that nobody can guess, as a receiver's own would be.
+ *
+ * @param limits count tries of tokens as they count those of keys.
+ */
+export function inspectRoutes(pool: pg.Pool, limits: RequestLimits, metrics: Metrics): Route[] {
   const path = "/inspect/{token}";
-  const inspectorOf = async (token = ""): Promise<string> => {
-    const id = await findInspector(pool, token);
-    if (id === null) throw new Refusal("inspector_not_found", "There is no inspector at this address.");
-    return id;
-  };
+  const keeper = createRequestKeeper(pool);
+  const postLimits = createPostLimits();
+  const find = createTokenRing(pool, limits);
   return [
     route({
       method: "POST",
@@ -26,14 +39,19 @@ export function inspectRoutes(pool: pg.Pool): Route[] {
       access: "open",
       summary: "The built-in receiver: keeps what arrives.",
       answers: [{ status: 200, when: "It is kept.", data: Received, bare: true }],
-      errors: ["inspector_not_found", "body_too_large"],
-      async handle({ path: { token }, context }) {
-        const inspectorId = await inspectorOf(token);
-        const { incoming } = (context as Context<{ Bindings: HttpBindings }>).env;
-        const headers = Object.fromEntries(
-          Object.entries(incoming.headers).map(([name, value]) => [name, String(value)]),
-        );
-        await keepRequest(pool, inspectorId, headers, await readBytes(incoming, bodyBytesMax));
+      errors: ["inspector_not_found", "body_too_large", "rate_limited"],
+      async handle({ path: { token = "" }, context }) {
+        const incoming = incomingOf(context);
+        const inspectorId = await find("post", token, incoming);
+        const given = Number(headerOf(incoming, "content-length") ?? bodyBytesMax);
+        await postLimits.take(inspectorId, Math.min(given, bodyBytesMax)).catch((error: unknown) => {
+          if (error instanceof Refusal) metrics.limited.inc({ limit: "inspector" });
+          throw error;
+        });
+        const body = await readBytes(incoming, bodyBytesMax);
+        const headers = maskedHeaders(incoming.headers);
+        const webhookId = headers["webhook-id"] ?? "";
+        await keeper.keep({ inspectorId, headers: JSON.stringify(headers), body, webhookId });
         return Response.json({ status: "ok" });
       },
     }),
@@ -47,11 +65,11 @@ export function inspectRoutes(pool: pg.Pool): Route[] {
         { status: 200, when: "What arrived, oldest first.", data: InspectedRequest, list: true },
         { status: 200, when: "A page, for Accept: text/html.", mediaType: "text/html" },
       ],
-      errors: ["inspector_not_found"],
-      async handle({ path: { token }, context, query }) {
-        const inspectorId = await inspectorOf(token);
+      errors: ["inspector_not_found", "rate_limited"],
+      async handle({ path: { token = "" }, context, query }) {
+        const inspectorId = await find("read", token, incomingOf(context));
         if (context.req.header("accept")?.includes("text/html")) {
-          return page(await latestRequests(pool, inspectorId, shownMax));
+          return inspectorPage(await latestPreviews(pool, inspectorId, shownMax, shownBytesMax));
         }
         const requests = await requestsAfter(pool, inspectorId, query.after, query.limit);
         return { status: 200, data: requests, nextCursor: requests.at(-1)?.id ?? null };
@@ -60,55 +78,40 @@ export function inspectRoutes(pool: pg.Pool): Route[] {
   ];
 }
 
-const style = `
-  :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
-  body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-  article { border: 1px solid #8884; border-radius: .5rem; padding: .6rem 1rem; margin: .8rem 0 }
-  h2 { font-size: 1rem; margin: 0 } small { opacity: .7 }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 0; font-size: .85rem }`;
+const incomingOf = (context: Context): IncomingMessage =>
+  (context as Context<{ Bindings: HttpBindings }>).env.incoming;
 
-/** A page without scripts. Everything in it that a stranger wrote is escaped by the template. */
-async function page(requests: readonly InspectedRequest[]): Promise<Response> {
-  const articles = requests.map(
-    (request) => html`<article>
-      <h2>${titleOf(request.body)} <small>${request.receivedAt} · ${request.headers["webhook-id"] ?? ""}</small></h2>
-      <pre dir="auto">${request.body}</pre>
-    </article>`,
-  );
-  const empty = html`<p>Nothing has arrived yet. Run <code>npx sendoff simulate</code> and watch this page.</p>`;
-  const text = await html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width" />
-        <meta http-equiv="refresh" content="3" />
-        <title>Sendoff inspector</title>
-        <style>
-          ${style}
-        </style>
-      </head>
-      <body>
-        <h1>Inspector</h1>
-        <p>The latest ${shownMax} requests that arrived here, newest first. The page renews itself.</p>
-        ${requests.length === 0 ? empty : articles}
-      </body>
-    </html>`;
-  return new Response(text.toString(), {
-    headers: {
-      "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
-      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-      "x-content-type-options": "nosniff",
-      "referrer-policy": "no-referrer",
-    },
-  });
-}
+type FindInspector = (purpose: Purpose, token: string, incoming: IncomingMessage) => Promise<string>;
 
-function titleOf(body: string): string {
-  try {
-    const parsed = JSON.parse(body) as { event?: unknown } | null;
-    return typeof parsed?.event === "string" ? parsed.event : "a request";
-  } catch {
-    return "a request that is not JSON";
+/** Finds inspectors by their tokens. A wrong one counts as a wrong key does; one that was right before asks nobody. */
+function createTokenRing(pool: pg.Pool, limits: RequestLimits): FindInspector {
+  const rings = { read: ringOf("read"), post: ringOf("post") };
+
+  function ringOf(purpose: Purpose): LRUCache<string, string, IncomingMessage> {
+    return new LRUCache<string, string, IncomingMessage>({
+      max: believedMax,
+      ttl: believedMs,
+      // Requests that bring the same token at the same moment share one look-up, and one try.
+      async fetchMethod(token, _stale, { context }) {
+        const takeBack = await limits.takeTry(context);
+        const id = await findInspector(pool, token, purpose).catch(async (error: unknown) => {
+          await takeBack();
+          throw error;
+        });
+        if (id !== null) await takeBack();
+        return id ?? undefined;
+      },
+    });
   }
+
+  return async (purpose, token, incoming) => {
+    const id = await rings[purpose].fetch(token, { context: incoming });
+    if (id !== undefined) return id;
+    throw new Refusal(
+      "inspector_not_found",
+      purpose === "post"
+        ? "There is no inspector at this address."
+        : "There is no inspector to read at this address. The one that a webhook points at takes posts only; inspectorUrl in start.json is the one to open.",
+    );
+  };
 }
