@@ -20,6 +20,7 @@ import { up as recordings } from "./migrations/0016-recordings.ts";
 import { up as dashboardSignIn } from "./migrations/0018-dashboard-sign-in.ts";
 import { up as tallies } from "./migrations/0019-tallies.ts";
 import { up as lists } from "./migrations/0020-lists.ts";
+import { up as roomForRecordings } from "./migrations/0024-room-for-recordings.ts";
 import { isUnavailable } from "./pool.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
@@ -43,6 +44,7 @@ const migrations: Record<MigrationName, Migration> = {
   "0018-dashboard-sign-in": { up: dashboardSignIn },
   "0019-tallies": { up: tallies },
   "0020-lists": { up: lists },
+  "0024-room-for-recordings": { up: roomForRecordings },
 };
 
 /**

@@ -21,6 +21,7 @@ export const migrationNames = [
   "0018-dashboard-sign-in",
   "0019-tallies",
   "0020-lists",
+  "0024-room-for-recordings",
 ] as const;
 
 export type MigrationName = (typeof migrationNames)[number];

@@ -4,9 +4,8 @@ export interface Decoded {
   readonly samplesPerSecond: number;
 }
 
-/** Decodes audio that is fed to it piece by piece. */
+/** Decodes audio that is fed to it piece by piece. Throws on what it cannot decode. */
 export interface Decoder {
-  decode(chunk: Uint8Array): Promise<Decoded | null>;
-  /** Ends its thread. */
-  free(): Promise<void>;
+  decode(piece: Buffer): Promise<readonly Decoded[]>;
+  free(): void;
 }

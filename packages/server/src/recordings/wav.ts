@@ -22,7 +22,7 @@ export function createWavDecoder(): Decoder {
         const header = headerOf(rest);
         if (header === null) {
           if (rest.length > headerMax) throw new Error("this WAV has no samples at its beginning");
-          return null;
+          return [];
         }
         begun = true;
         format = header.format;
@@ -33,9 +33,9 @@ export function createWavDecoder(): Decoder {
       const frames = Math.floor(rest.length / frameBytes);
       const decoded = samplesOf(rest, frames, format);
       rest = Buffer.from(rest.subarray(frames * frameBytes));
-      return frames === 0 ? null : decoded;
+      return frames === 0 ? [] : [decoded];
     },
-    free: async () => {},
+    free() {},
   };
 }
 
