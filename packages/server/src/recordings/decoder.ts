@@ -4,8 +4,11 @@ export interface Decoded {
   readonly samplesPerSecond: number;
 }
 
-/** Decodes audio that is fed to it piece by piece. Throws on what it cannot decode. */
+/**
+ * Decodes audio that is fed to it piece by piece. Throws on what it cannot decode. Samples come as they are made: a few
+ * bytes may stand for hours of them.
+ */
 export interface Decoder {
-  decode(piece: Buffer): Promise<readonly Decoded[]>;
+  decode(piece: Buffer): AsyncGenerator<Decoded>;
   free(): void;
 }

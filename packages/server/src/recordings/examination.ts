@@ -18,7 +18,7 @@ const secondsMax = 6 * 3_600;
  * Seconds that audio of any size may have, and one more for so many bytes: 512 bits a second, well below what speech
  * takes. A packet of Opus of one byte can stand for 120 ms, so without this a small file could take hours to decode.
  */
-const freeSeconds = 600;
+const freeSeconds = 60;
 const bytesPerSecondMin = 64;
 
 /** Hash, length and waveform of one recording, from its bytes as they come. In the thread of examine-thread.ts. */
@@ -48,7 +48,10 @@ export class Examination {
     this.#bytes += piece.length;
     if (this.#decoder === null) return;
     try {
-      for (const decoded of await this.#decoder.decode(piece)) this.#draw(decoded);
+      for await (const decoded of this.#decoder.decode(piece)) {
+        this.#draw(decoded);
+        if (this.#failed) break;
+      }
     } catch {
       // No failure of ours: strangers made the bytes.
       this.#giveUp();

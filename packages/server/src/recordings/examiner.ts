@@ -29,14 +29,16 @@ export interface Examiner {
 export class HarmfulAudio extends Error {}
 
 export interface ExaminerLimits {
-  /** How long one piece may take. Those that were seen took 400 ms at most. */
+  /** How long one piece may take. Hostile ones that were tried take up to a second. */
   readonly pieceMs: number;
   readonly memoryMb: number;
 }
+/** How long the thread may take to begin. */
+const beginMs = 60_000;
 const standardLimits: ExaminerLimits = { pieceMs: 10_000, memoryMb: 64 };
 
-/** Handed over at a time. Of Opus at 24 kbit/s that is 10 s, which are 2 MB of samples. */
-const pieceBytes = 32 * 1_024;
+/** Handed over at a time. Of Opus at 24 kbit/s that is 5 s. */
+const pieceBytes = 16 * 1_024;
 /** For each moment of work so much of rest: what delivers and answers has its time first. */
 const restShare = 1;
 
@@ -114,7 +116,7 @@ class Thread {
   readonly #worker: Worker;
   readonly #limits: ExaminerLimits;
   #reason: ThreadEnded | null = null;
-  #asked: { id: number; resolve: (answer: ThreadAnswer) => void; reject: (error: Error) => void } | null =
+  #asked: { blamed: number | null; resolve: (answer: ThreadAnswer) => void; reject: (error: Error) => void } | null =
     null;
 
   constructor(file: URL, limits: ExaminerLimits) {
@@ -146,14 +148,16 @@ class Thread {
 
   async ask(question: ThreadQuestion): Promise<ThreadAnswer> {
     if (this.#reason !== null) throw new ThreadEnded(null, this.#reason.message);
+    const { ask, id } = question;
+    // Until the first piece nothing of a stranger has been looked at: nobody is to blame.
+    const [limitMs, blamed] = "begin" in ask ? [beginMs, null] : [this.#limits.pieceMs, id];
     const late = setTimeout(() => {
-      this.#over(`a piece of it took more than ${this.#limits.pieceMs / 1_000} s`);
+      this.#over(`a piece of it took more than ${limitMs / 1_000} s`);
       void this.#worker.terminate();
-    }, this.#limits.pieceMs);
+    }, limitMs);
     try {
       return await new Promise<ThreadAnswer>((resolve, reject) => {
-        this.#asked = { id: question.id, resolve, reject };
-        const { ask } = question;
+        this.#asked = { blamed, resolve, reject };
         this.#worker.postMessage(question, "piece" in ask ? [ask.piece.buffer as ArrayBuffer] : []);
       });
     } finally {
@@ -166,7 +170,7 @@ class Thread {
   }
 
   #over(reason: string): void {
-    this.#reason ??= new ThreadEnded(this.#asked?.id ?? null, reason);
+    this.#reason ??= new ThreadEnded(this.#asked?.blamed ?? null, reason);
     this.#asked?.reject(this.#reason);
     this.#asked = null;
   }

@@ -38,7 +38,7 @@ export async function createMp3Decoder(): Promise<Decoder> {
   let rest = Buffer.alloc(0);
   let skipping = 0;
   return {
-    async decode(piece) {
+    async *decode(piece) {
       let bytes = Buffer.concat([rest, piece]);
       const groups = new FrameGroups();
       for (;;) {
@@ -55,7 +55,7 @@ export async function createMp3Decoder(): Promise<Decoder> {
         }
       }
       rest = Buffer.from(bytes);
-      return groups.all.map((group) => decodeGroup(wasm, group));
+      for (const group of groups.all) yield decodeGroup(wasm, group);
     },
     free() {},
   };

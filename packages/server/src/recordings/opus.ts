@@ -11,18 +11,15 @@ export function createOpusDecoder(): Decoder {
   let decoder: OpusDecoder | null = null;
   let tagsSeen = false;
   return {
-    async decode(piece) {
-      const audio: Buffer[] = [];
+    async *decode(piece) {
       for (const packet of packets.add(piece)) {
         if (decoder === null) decoder = await decoderOf(packet);
         else if (!tagsSeen) tagsSeen = true;
-        else if (packet.length > 0) audio.push(packet);
+        else if (packet.length > 0) {
+          const { channelData, sampleRate } = decoder.decodeFrame(packet);
+          yield { channels: channelData, samplesPerSecond: sampleRate };
+        }
       }
-      if (decoder === null || audio.length === 0) return [];
-      return audio.map((packet) => {
-        const { channelData, sampleRate } = (decoder as OpusDecoder).decodeFrame(packet);
-        return { channels: channelData, samplesPerSecond: sampleRate };
-      });
     },
     free: () => decoder?.free(),
   };
