@@ -219,8 +219,8 @@ describe("the thread", () => {
     const file = new URL(
       `data:text/javascript,${encodeURIComponent(
         `import { parentPort } from "node:worker_threads";
-         parentPort.on("message", ({ ask }) => { if (ask.piece?.length === 13) { ${code} } });
-         await import(${JSON.stringify(pathToFileURL(real.pathname).href)});`,
+         await import(${JSON.stringify(pathToFileURL(real.pathname).href)});
+         parentPort.on("message", ({ ask }) => { if (ask.piece?.length === 13) { ${code} } });`,
       )}`,
     );
     const one = examiner(limits, file);

@@ -116,8 +116,11 @@ class Thread {
   readonly #worker: Worker;
   readonly #limits: ExaminerLimits;
   #reason: ThreadEnded | null = null;
-  #asked: { blamed: number | null; resolve: (answer: ThreadAnswer) => void; reject: (error: Error) => void } | null =
-    null;
+  #asked: {
+    blamed: number | null;
+    resolve: (answer: ThreadAnswer) => void;
+    reject: (error: Error) => void;
+  } | null = null;
 
   constructor(file: URL, limits: ExaminerLimits) {
     this.#limits = limits;

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type pg from "pg";
 import type { Logger } from "../log.ts";
@@ -13,13 +14,12 @@ import {
   forgetRecording,
   keepRecording,
   type RecordingPlace,
-  readUse,
-  takeRoom,
   uploadAlive,
   uploadStored,
 } from "./table.ts";
 import { readBody } from "./upload-body.ts";
-import { bytesText, type UploadLimits } from "./upload-limits.ts";
+import type { UploadLimits } from "./upload-limits.ts";
+import { createRoom, expectRoom, tooLarge } from "./upload-room.ts";
 
 /** What was received. */
 interface Received extends AudioFacts {
@@ -31,6 +31,12 @@ interface Received extends AudioFacts {
 
 /** Takes the audio of calls as it comes in. Never is more of it in memory than the store's own buffers. */
 export interface Uploads {
+  /**
+   * To be asked before anything else is done for an upload: refusing must cost little.
+   *
+   * @throws Refusal overloaded, or draining, when there is no place for one more of this project.
+   */
+  expectPlace(projectId: string): void;
   /**
    * Streams the body of a request into the store, and then reports it. When the report is refused the object goes again.
    *
@@ -74,9 +80,6 @@ const standardWindowMs = 30_000;
 const standardGraceMs = 3_000;
 /** How often an upload says that it is alive; well below table.ts, deadUploadMs. */
 const aliveEveryMs = 30_000;
-/** So much of its project's room an upload takes at a time: each takes a statement. */
-const roomStepBytes = 4 * 2 ** 20;
-
 /** The rest of the body is still on its way: the connection cannot carry another request. */
 const headers = { connection: "close" };
 
@@ -85,24 +88,28 @@ export function createUploads(parts: UploadParts): Uploads {
   const windowMs = parts.windowMs ?? standardWindowMs;
   const places = new Places(store.uploadsMax, limits.projectMax, limits.rate.most);
   const stopping = new AbortController();
+  // Each upload listens to it.
+  setMaxListeners(0, stopping.signal);
   const running = new Set<Promise<unknown>>();
   let closed = false;
 
-  const admitted = async <Result>(
-    projectId: string,
-    work: (place: Place) => Promise<Result>,
-  ): Promise<Result> => {
+  const takePlace = (projectId: string): Place => {
     if (closed) {
       throw new Refusal("draining", "This process is shutting down; upload the audio again.", { headers });
     }
     const place = places.take(projectId);
-    if (place === null) {
-      throw new Refusal(
-        "overloaded",
-        `This process has no place for one more upload of this project: at most ${limits.projectMax} of a project are taken at a time (SENDOFF_PROJECT_UPLOADS_MAX), ${store.uploadsMax} of all, and fewer while few are free. Try again in a second.`,
-        { headers },
-      );
-    }
+    if (place !== null) return place;
+    throw new Refusal(
+      "overloaded",
+      `This process has no place for one more upload of this project: at most ${limits.projectMax} of a project are taken at a time (SENDOFF_PROJECT_UPLOADS_MAX), ${store.uploadsMax} of all, and fewer while few are free. Try again in a second.`,
+      { headers },
+    );
+  };
+  const admitted = async <Result>(
+    projectId: string,
+    work: (place: Place) => Promise<Result>,
+  ): Promise<Result> => {
+    const place = takePlace(projectId);
     const one = work(place);
     const ended = one.catch(() => {});
     running.add(ended);
@@ -116,67 +123,11 @@ export function createUploads(parts: UploadParts): Uploads {
   const bodyOf = (request: IncomingMessage, place: Place): AsyncGenerator<Buffer> =>
     readBody(request, { limits, windowMs, stop: stopping.signal, place });
 
-  const undo = async (place: RecordingPlace): Promise<void> => {
-    try {
-      await store.remove(place.objectKey);
-      await forgetRecording(pool, place);
-    } catch (error) {
-      // Its row stays, so the round of retention comes to it.
-      log.warn({ event: "recording.left_over", ...place, reason: (error as Error).message });
-    }
-  };
-
-  const storeAudio = async (place: RecordingPlace, type: AudioType, audio: Audio): Promise<Received> => {
-    const hash = createHash("sha256");
-    const room = createRoom(pool, place, limits.projectBytesMax);
-    let bytes = 0;
-    async function* measured(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of audio) {
-        bytes += chunk.byteLength;
-        if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax);
-        await room.reach(bytes);
-        hash.update(chunk);
-        yield chunk;
-      }
-    }
-    const alive = setInterval(() => {
-      uploadAlive(pool, place).catch((error: Error) =>
-        log.warn({ event: "recording.upload_not_noted", reason: error.message }),
-      );
-    }, aliveEveryMs);
-    try {
-      await store.write(place.objectKey, measured(), type.contentType);
-    } finally {
-      clearInterval(alive);
-    }
-    const found = await store.find(place.objectKey);
-    if (found?.bytes !== bytes) throw storeUnavailable("read what was just stored", new Error("other bytes"));
-    const received = {
-      objectKey: place.objectKey,
-      contentType: type.contentType,
-      bytes,
-      sha256: hash.digest("hex"),
-      seconds: null,
-    };
-    if (!(await uploadStored(pool, place, received))) {
-      throw new Refusal("upload_broken", "The upload stood still for too long; send the audio again.");
-    }
-    return received;
-  };
-
-  /** What is known to have no room is refused before its bytes come. */
-  const expectRoom = async (request: IncomingMessage, projectId: string): Promise<void> => {
-    const bytes = Number(request.headers["content-length"] ?? 0);
-    if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax);
-    const used = await readUse(pool, projectId);
-    if (used + bytes > limits.projectBytesMax) throw projectFull(used, limits.projectBytesMax);
-    await store.expect(bytes);
-  };
-
   return {
+    expectPlace: (projectId) => takePlace(projectId).free(),
     receive: (request, projectId, sessionId, report) =>
       admitted(projectId, async (held) => {
-        await expectRoom(request, projectId);
+        await expectRoom(parts, projectId, Number(request.headers["content-length"] ?? 0));
         const { head, audio } = await begin(bodyOf(request, held));
         const type = audioTypeOf(head);
         if (type === null) throw notAudio(request, head);
@@ -184,9 +135,9 @@ export function createUploads(parts: UploadParts): Uploads {
         await beginUpload(pool, place);
         let received: Received;
         try {
-          received = await storeAudio(place, type, audio);
+          received = await storeAudio(parts, place, type, audio);
         } catch (error) {
-          await undo(place);
+          await undo(parts, place);
           throw error;
         }
         try {
@@ -199,7 +150,7 @@ export function createUploads(parts: UploadParts): Uploads {
           return { answer, received };
         } catch (error) {
           // Else nobody knows whether it was committed: the round of retention asks the session later.
-          if (error instanceof Refusal && error.code !== "database_unavailable") await undo(place);
+          if (error instanceof Refusal && error.code !== "database_unavailable") await undo(parts, place);
           throw error;
         }
       }),
@@ -225,26 +176,58 @@ export function createUploads(parts: UploadParts): Uploads {
 
 type Audio = AsyncIterable<Buffer>;
 
-/** Room of a project for one upload as it grows. */
-function createRoom(
-  pool: pg.Pool,
+/** @throws Refusal when it does not come whole, or has no room; the object is not there then, its row still is. */
+async function storeAudio(
+  { pool, store, log, limits }: UploadParts,
   place: RecordingPlace,
-  projectBytesMax: number,
-): { reach(bytes: number): Promise<void> } {
-  let taken = 0;
-  return {
-    async reach(bytes) {
-      if (bytes <= taken) return;
-      // Near the end of the room no whole step may be left, but what is needed.
-      for (const more of [Math.max(roomStepBytes, bytes - taken), bytes - taken]) {
-        if (await takeRoom(pool, place, more, projectBytesMax)) {
-          taken += more;
-          return;
-        }
-      }
-      throw projectFull(await readUse(pool, place.projectId), projectBytesMax);
-    },
+  type: AudioType,
+  audio: Audio,
+): Promise<Received> {
+  const hash = createHash("sha256");
+  const room = createRoom(pool, place, limits.projectBytesMax);
+  let bytes = 0;
+  async function* measured(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of audio) {
+      bytes += chunk.byteLength;
+      if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax);
+      await room.reach(bytes);
+      hash.update(chunk);
+      yield chunk;
+    }
+  }
+  const alive = setInterval(() => {
+    uploadAlive(pool, place).catch((error: Error) =>
+      log.warn({ event: "recording.upload_not_noted", reason: error.message }),
+    );
+  }, aliveEveryMs);
+  try {
+    await store.write(place.objectKey, measured(), type.contentType);
+  } finally {
+    clearInterval(alive);
+  }
+  const found = await store.find(place.objectKey);
+  if (found?.bytes !== bytes) throw storeUnavailable("read what was just stored", new Error("other bytes"));
+  const received = {
+    objectKey: place.objectKey,
+    contentType: type.contentType,
+    bytes,
+    sha256: hash.digest("hex"),
+    seconds: null,
   };
+  if (!(await uploadStored(pool, place, received))) {
+    throw new Refusal("upload_broken", "The upload stood still for too long; send the audio again.");
+  }
+  return received;
+}
+
+async function undo({ pool, store, log }: UploadParts, place: RecordingPlace): Promise<void> {
+  try {
+    await store.remove(place.objectKey);
+    await forgetRecording(pool, place);
+  } catch (error) {
+    // Its row stays, so the round of retention comes to it.
+    log.warn({ event: "recording.left_over", ...place, reason: (error as Error).message });
+  }
 }
 
 /** The first bytes, and all of them again. */
@@ -277,17 +260,3 @@ function notAudio(request: IncomingMessage, head: Buffer): Refusal {
     { headers },
   );
 }
-
-const tooLarge = (bytesMax: number): Refusal =>
-  new Refusal(
-    "body_too_large",
-    `The audio has more than ${bytesText(bytesMax)} (SENDOFF_UPLOAD_BYTES_MAX); nothing was kept of it. Send it compressed.`,
-    { headers },
-  );
-
-const projectFull = (used: number, bytesMax: number): Refusal =>
-  new Refusal(
-    "storage_full",
-    `The recordings of this project hold ${bytesText(used)} of the ${bytesText(bytesMax)} that they may (SENDOFF_PROJECT_RECORDINGS_MAX), with those under way; nothing was kept of this upload. Erase sessions or raise the limit, then send it again.`,
-    { headers },
-  );

@@ -118,6 +118,7 @@ async function upload(
   const { incoming } = context.env as HttpBindings;
   const commonLimit = allowLong(incoming);
   try {
+    parts.uploads.expectPlace(projectId);
     const recorded = await readRecorded(parts.pool, parts.graces, projectId, sessionId);
     if (recorded !== null) return await repeated(parts, projectId, recorded, incoming);
     const { answer, received } = await parts.uploads.receive(incoming, projectId, sessionId, (objectKey) =>
