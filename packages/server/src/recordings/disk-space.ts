@@ -13,7 +13,7 @@ export interface DiskSpace {
   begin(): FileSpace;
 }
 
-export interface FileSpace {
+interface FileSpace {
   /** To be called before so many bytes are written. @throws Refusal storage_full when they would leave less than the reserve. */
   take(bytes: number): Promise<void>;
   /** The file is whole, or gone. */
