@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { bundledFile, writeNotices } from "./notices.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = join(root, "packages/dashboard");
@@ -39,7 +40,13 @@ function filesOf(path) {
 export function buildDashboard() {
   const wanted = sourcesDigest();
   const built = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
-  if (built === wanted && existsSync(join(root, "packages/server/dist/dashboard/index.html"))) return;
+  const isThere =
+    existsSync(join(root, "packages/server/dist/dashboard/index.html")) && existsSync(bundledFile);
+  if (built !== wanted || !isThere) buildPages(wanted);
+  writeNotices();
+}
+
+function buildPages(wanted) {
   console.log("Building the dashboard ...");
   const { status, error } = spawnSync(
     process.execPath,

@@ -1,13 +1,39 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import tailwind from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 /** A server of Sendoff that `vite` in this folder hands requests to: `npm start` in another terminal. */
 const api = process.env.SENDOFF_URL ?? "http://127.0.0.1:4600";
 
+/** Where scripts/notices.mjs reads it. */
+const bundledFile = join(import.meta.dirname, "../../node_modules/.cache/dashboard/packages.json");
+
+/** Notes which packages the pages are made of, for the notices of their licences. */
+function notePackages(): Plugin {
+  const packageOf = (path: string): string[] =>
+    /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path.replaceAll("\\", "/"))?.slice(1) ?? [];
+  return {
+    name: "note-packages",
+    apply: "build",
+    generateBundle(_, bundle) {
+      const modules = Object.values(bundle).flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
+      // What a style sheet imports is no module.
+      const styles = readFileSync(join(import.meta.dirname, "src/styles.css"), "utf8");
+      const imported = [...styles.matchAll(/@import "([^."][^"]*)"/g)].map(
+        ([, path]) => `node_modules/${path}/`,
+      );
+      const names = new Set([...modules, ...imported].flatMap(packageOf));
+      mkdirSync(dirname(bundledFile), { recursive: true });
+      writeFileSync(bundledFile, JSON.stringify([...names].sort()));
+    },
+  };
+}
+
 export default defineConfig({
   base: "/dashboard/",
-  plugins: [react(), tailwind()],
+  plugins: [react(), tailwind(), notePackages()],
   build: {
     // There the server serves them from, and there they are published with it.
     outDir: "../server/dist/dashboard",

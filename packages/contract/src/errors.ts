@@ -37,7 +37,11 @@ export const errorCatalogue = {
   },
   not_audio: { status: 415, when: "The bytes of the upload are not Ogg, MP3, WAV or WebM." },
   upload_broken: { status: 400, when: "The upload ended before all of it had come." },
-  upload_stalled: { status: 408, when: "No byte of the upload came for 30 s." },
+  upload_stalled: { status: 408, when: "The upload came too slowly, or took too long in all." },
+  storage_full: {
+    status: 507,
+    when: "The project's recordings hold all that they may, or the disk of recordings is full but for its reserve.",
+  },
   recording_store_unavailable: {
     status: 503,
     when: "The store of recordings does not answer or is full. Try again after Retry-After.",

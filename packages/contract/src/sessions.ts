@@ -13,7 +13,7 @@ export type SessionState = z.infer<typeof SessionState>;
 
 /**
  * What is known of a call's recording. What concerns the audio itself is null when it failed, and while it is not known:
- * of audio that was reported by its key, `sha256` and `seconds` come with the peaks.
+ * `seconds` comes with the peaks, and so does `sha256` of audio that was reported by its key.
  */
 export const RecordingFact = z
   .object({
@@ -137,7 +137,11 @@ export const UploadedRecording = ReportAnswer.extend({
     contentType: z.string(),
     bytes: z.int().positive(),
     sha256: z.string().meta({ description: "SHA-256 of what was received, in hex." }),
-    seconds: z.number().nonnegative().nullable().meta({ description: "null: its bytes do not tell." }),
+    seconds: z
+      .number()
+      .nonnegative()
+      .nullable()
+      .meta({ description: "null: nobody has read all of it yet, or its bytes do not tell." }),
   }),
 }).meta({ id: "UploadedRecording" });
 export type UploadedRecording = z.infer<typeof UploadedRecording>;

@@ -7,6 +7,7 @@ import { type EgressPolicy, parseBlocks, parsePorts } from "./egress/policy.ts";
 import { isProxyList, type RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
 import { type BucketSetting, parseBucket } from "./recordings/setting.ts";
+import { parseBytes, parseUploadRate, type UploadLimits } from "./recordings/upload-limits.ts";
 import { parseSecretKey } from "./secrets/seal.ts";
 
 /** Everything that can be set, checked. Behaviour, section 9. */
@@ -47,6 +48,13 @@ export interface Config {
   readonly recordings: BucketSetting | null;
   /** SENDOFF_RECORDING_LINK_LIFE, 15m, from 1m to 7d, which is the most that S3 takes: how long a recordingUrl works. */
   readonly recordingLinkLifeMs: number;
+  /**
+   * SENDOFF_UPLOAD_BYTES_MAX, SENDOFF_UPLOAD_TIME_MAX, SENDOFF_UPLOAD_RATE, SENDOFF_PROJECT_UPLOADS_MAX and
+   * SENDOFF_PROJECT_RECORDINGS_MAX: 1GiB, 2h, 1KiB:32MiB, 16 and 100GiB.
+   */
+  readonly uploads: UploadLimits;
+  /** SENDOFF_DISK_RESERVE, 2GiB: uploads leave so much of the recordings' disk free, for PostgreSQL. */
+  readonly diskReserveBytes: number;
   /** SENDOFF_LOG: debug, info, warn, error or silent; `info`. */
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -73,6 +81,14 @@ const count = (standard: number, max: number) =>
     .max(max)
     .default(standard)
     .meta({ expected: `a whole number from 1 to ${max}` });
+
+const bytes = (standard: string) =>
+  z
+    .string()
+    .default(standard)
+    .transform(parseBytes)
+    .refine((size) => size !== null)
+    .meta({ expected: "a whole number above 0 and a unit, such as 500MiB (KiB, MiB, GiB, TiB)" });
 
 const dayMs = 86_400_000;
 const networks = () =>
@@ -165,6 +181,22 @@ const Settings = z.object({
   SENDOFF_RECORDING_LINK_LIFE: duration("15m")
     .refine((ms) => ms >= 60_000 && ms <= 7 * dayMs)
     .meta({ expected: "a whole number and a unit, such as 15m, from 1m to 7d" }),
+  SENDOFF_UPLOAD_BYTES_MAX: bytes("1GiB"),
+  SENDOFF_UPLOAD_TIME_MAX: duration("2h")
+    .refine((ms) => ms >= 1_000 && ms <= dayMs)
+    .meta({ expected: "a whole number and a unit, such as 2h, from 1s to 1d" }),
+  SENDOFF_UPLOAD_RATE: z
+    .string()
+    .default("1KiB:32MiB")
+    .transform(parseUploadRate)
+    .refine((rate) => rate !== null)
+    .meta({
+      expected:
+        "bytes a second that one upload brings at least and, after a colon, that a project's bring at most, such as 1KiB:32MiB",
+    }),
+  SENDOFF_PROJECT_UPLOADS_MAX: count(16, 64),
+  SENDOFF_PROJECT_RECORDINGS_MAX: bytes("100GiB"),
+  SENDOFF_DISK_RESERVE: bytes("2GiB"),
   SENDOFF_LOG: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -238,6 +270,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     },
     recordings: settings.SENDOFF_RECORDINGS ?? null,
     recordingLinkLifeMs: settings.SENDOFF_RECORDING_LINK_LIFE,
+    uploads: {
+      bytesMax: settings.SENDOFF_UPLOAD_BYTES_MAX,
+      timeMaxMs: settings.SENDOFF_UPLOAD_TIME_MAX,
+      rate: settings.SENDOFF_UPLOAD_RATE,
+      projectMax: settings.SENDOFF_PROJECT_UPLOADS_MAX,
+      projectBytesMax: settings.SENDOFF_PROJECT_RECORDINGS_MAX,
+    },
+    diskReserveBytes: settings.SENDOFF_DISK_RESERVE,
     logLevel: settings.SENDOFF_LOG,
   };
 }

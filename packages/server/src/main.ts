@@ -70,7 +70,12 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const ownUrl = server === null ? null : localUrl(server.http);
   const resolver = options.resolver ?? null;
   const guard = await assembleGuard(config.egress, resolver, [ownUrl, apiUrl], publicUrl);
-  const store = await openRecordings(config.recordings, join(config.dataFolder, "recordings"), log);
+  const store = await openRecordings(
+    config.recordings,
+    join(config.dataFolder, "recordings"),
+    config.diskReserveBytes,
+    log,
+  );
   started.add(async () => store.close());
   const links = createRecordingLinks({
     publicUrl,
@@ -128,7 +133,13 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   // Ended in the opposite order: no new reports, those that were taken and the live streams, the attempts under way.
   // HTTP closes last, for until then the built-in inspector receives.
   started.add(() => Promise.all([intake.drain(), streams.drain(), live.tails.drain()]));
-  const uploads = createUploads({ pool: ground.pool, log, store, onKept: () => onKept() });
+  const uploads = createUploads({
+    pool: ground.pool,
+    log,
+    store,
+    limits: config.uploads,
+    onKept: () => onKept(),
+  });
   started.add(() => uploads.stop());
   started.add(async () => {
     ground.ending.draining = true;

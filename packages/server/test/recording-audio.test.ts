@@ -228,8 +228,7 @@ describe("WAV", () => {
       const decoder = createWavDecoder();
       const samples: number[] = [];
       for (let at = 0; at < wav.length; at += piece) {
-        const decoded = await decoder.decode(wav.subarray(at, at + piece));
-        samples.push(...(decoded?.channels[0] ?? []));
+        for await (const { channels } of decoder.decode(wav.subarray(at, at + piece))) samples.push(...(channels[0] ?? []));
       }
       expect(samples.length).toBe(expected.length);
       for (const [at, sample] of samples.entries()) expect(sample).toBeCloseTo(expected[at] ?? 0, 2);
@@ -237,7 +236,7 @@ describe("WAV", () => {
   });
 
   test("of a kind that is not known, or without samples, is told so", async () => {
-    await expect(createWavDecoder().decode(wavOf(85, 16, Buffer.alloc(4)))).rejects.toThrow(
+    await expect(createWavDecoder().decode(wavOf(85, 16, Buffer.alloc(4))).next()).rejects.toThrow(
       "kind that is not known",
     );
     const endless = Buffer.concat([
@@ -245,7 +244,7 @@ describe("WAV", () => {
       Buffer.from("LIST\0\0\x0f\0"),
       Buffer.alloc(70_000),
     ]);
-    await expect(createWavDecoder().decode(endless)).rejects.toThrow("no samples");
+    await expect(createWavDecoder().decode(endless).next()).rejects.toThrow("no samples");
   });
 });
 

@@ -32,8 +32,11 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "sendoff-test-store-"));
   swift = await startSwift();
   for (const [name, value] of Object.entries(swift.env)) vi.stubEnv(name, value);
-  stores.set("disk", await openRecordings(null, folder, silent));
-  stores.set("bucket", await openRecordings(parseBucket(swift.env.SENDOFF_RECORDINGS ?? ""), folder, silent));
+  stores.set("disk", await openRecordings(null, folder, 0, silent));
+  stores.set(
+    "bucket",
+    await openRecordings(parseBucket(swift.env.SENDOFF_RECORDINGS ?? ""), folder, 0, silent),
+  );
 });
 afterAll(async () => {
   for (const store of stores.values()) store.close();
@@ -179,7 +182,7 @@ describe("a bucket", () => {
     const away = { ...parseBucket("s3://recordings?endpoint=http://127.0.0.1:9"), region: "us-east-1" };
     const none = parseBucket(`s3://nobodys?endpoint=${swift.endpoint}&region=us-east-1`);
     for (const setting of [away, none]) {
-      const store = await openRecordings(setting as never, folder, silent);
+      const store = await openRecordings(setting as never, folder, 0, silent);
       await expect(store.write(key, bytesOf(wav), "audio/wav")).rejects.toMatchObject({
         code: "recording_store_unavailable",
         message: expect.stringContaining("SENDOFF_RECORDINGS"),
@@ -204,7 +207,7 @@ describe("a disk", () => {
     };
     for (const name of Object.values(names)) await writeFile(join(place, name), "half");
     await utimes(join(place, names.ofAnotherHostLongAgo), old, old);
-    expect(await createDiskRecordings(folder).tidy()).toBe(2);
+    expect(await createDiskRecordings(folder, 0).tidy()).toBe(2);
     expect((await readdir(place)).sort()).toEqual(
       [names.ofOneBeforeUs, names.ofTheLiving, names.ofAnotherHost].sort(),
     );

@@ -111,7 +111,7 @@ describe.each(["disk", "bucket"])("with recordings on %s", (store) => {
         contentType: "audio/mpeg",
         bytes: real.bytes,
         sha256: real.sha256,
-        seconds: real.seconds,
+        seconds: null,
       });
       const link = await linkOf(real.sessionId);
       const whole = await download(link);
@@ -128,6 +128,11 @@ describe.each(["disk", "bucket"])("with recordings on %s", (store) => {
       const { rowCount } = await database.pool.query("SELECT FROM recordings WHERE peaks <> 'made'");
       return rowCount === 0;
     });
+    for (const line of lines) {
+      const real = JSON.parse(line) as { sessionId: string; seconds: number };
+      const { body } = await server.api("GET", path(server, real.sessionId));
+      expect(body.data.recording.seconds).toBe(real.seconds);
+    }
     const last = JSON.parse(lines.at(-1) ?? "") as { sessionId: string; seconds: number };
     const { status, body } = await server.api("GET", `${path(server, last.sessionId)}/recording/peaks`);
     expect(status).toBe(200);
@@ -218,6 +223,10 @@ describe.each(["disk", "bucket"])("with recordings on %s", (store) => {
     });
     const log = await server.api("GET", `/v1/projects/${server.projectId}/webhook-logs/${logs[0]?.id}`);
     expect(JSON.parse(log.body.data.requestBody).recordingUrl).toBe(link.origin + link.pathname);
+    await until("it was examined", async () => {
+      const { body } = await server.api("GET", path(server, sessionId));
+      return body.data.recording.peaks === "made";
+    });
     const { body } = await server.api("GET", path(server, sessionId));
     expect(body.data.recording).toMatchObject({
       success: true,
@@ -498,8 +507,7 @@ describe("a link of the disk", () => {
   });
 
   test("that is given up in the middle leaves no open file", async () => {
-    const { body } = await putAudio(server, "large", toneWav(200));
-    expect(body.data.recording.seconds).toBe(200);
+    await putAudio(server, "large", toneWav(200));
     const large = String(await freshLink(server, "large"));
     const openFiles = async (): Promise<number> => (await readdir("/proc/self/fd")).length;
     const before = await openFiles();

@@ -28,7 +28,7 @@ const dayMs = 86_400_000;
 const never = new AbortController().signal;
 
 const round = (
-  recordings = createDiskRecordings(join(server.dataFolder, "recordings")),
+  recordings = createDiskRecordings(join(server.dataFolder, "recordings"), 0),
 ): Promise<Removed | null> =>
   runRetention(
     {
@@ -199,7 +199,7 @@ describe("retention", () => {
     // Something of it is owed yet: neither it nor its audio may go.
     const owing = await insertSession("c", { objectKey: keys[2] as string });
     await owe(owing.eventId, owing.key);
-    const disk = createDiskRecordings(join(server.dataFolder, "recordings"));
+    const disk = createDiskRecordings(join(server.dataFolder, "recordings"), 0);
     const half = {
       ...disk,
       remove: async (key: string): Promise<boolean> => {

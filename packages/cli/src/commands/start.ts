@@ -64,6 +64,13 @@ Settings are environment variables:
   SENDOFF_RATE_LIMIT               20000:40000: requests a second of one key, and how many more in 10 s
   SENDOFF_WRONG_KEY_LIMIT          60: requests with a wrong key in a minute from one address
   SENDOFF_TRUSTED_PROXIES          addresses and ranges whose X-Forwarded-For is believed; none
+  SENDOFF_UPLOAD_BYTES_MAX         1GiB: most bytes of one recording that is uploaded
+  SENDOFF_UPLOAD_TIME_MAX          2h: how long one upload may take
+  SENDOFF_UPLOAD_RATE              1KiB:32MiB: bytes a second of one upload at least, and of all uploads
+                                   of a project at most
+  SENDOFF_PROJECT_UPLOADS_MAX      16: most uploads of one project at a time in a process
+  SENDOFF_PROJECT_RECORDINGS_MAX   100GiB: what the uploads of one project hold
+  SENDOFF_DISK_RESERVE             2GiB: what uploads leave free of the disk, for PostgreSQL
   SENDOFF_LOG                      debug, info, warn, error or silent
 
 Examples:

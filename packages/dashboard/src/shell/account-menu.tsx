@@ -57,6 +57,14 @@ export function AccountMenu({ who }: { who: DashboardSession }): ReactNode {
           >
             API documentation
           </a>
+          <a
+            className={`${buttonClass("quiet")} w-full !justify-start`}
+            href="/dashboard/THIRD-PARTY-NOTICES.txt"
+            target="_blank"
+            rel="noreferrer"
+          >
+            Third-party notices
+          </a>
           <Button kind="quiet" className="w-full !justify-start" onClick={() => void signOut()}>
             <SignOutIcon />
             Sign out

@@ -4,9 +4,11 @@ export interface Decoded {
   readonly samplesPerSecond: number;
 }
 
-/** Decodes audio that is fed to it piece by piece. */
+/**
+ * Decodes audio that is fed to it piece by piece. Throws on what it cannot decode. Samples come as they are made: a few
+ * bytes may stand for hours of them.
+ */
 export interface Decoder {
-  decode(chunk: Uint8Array): Promise<Decoded | null>;
-  /** Ends its thread. */
-  free(): Promise<void>;
+  decode(piece: Buffer): AsyncGenerator<Decoded>;
+  free(): void;
 }

@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
+import { createDiskSpace } from "./disk-space.ts";
 import { peaksKeyOf } from "./keys.ts";
 import { audioTypeOf, sniffBytes } from "./sniff.ts";
 import { type RecordingStore, storeUnavailable } from "./store.ts";
@@ -20,8 +21,12 @@ const isAbsent = (error: unknown): boolean =>
 /**
  * Objects as files of a folder, by key. A file is written beside the others, synced, and then gets its name: whatever
  * dies, what can be read is whole. Processes of one or of several hosts may share the folder.
+ *
+ * @param folder is there already.
+ * @param reserveBytes of the disk that stay free.
  */
-export function createDiskRecordings(folder: string): RecordingStore {
+export function createDiskRecordings(folder: string, reserveBytes: number): RecordingStore {
+  const space = createDiskSpace(folder, reserveBytes);
   const fileOf = (objectKey: string): string => join(folder, objectKey);
   const unfinished = join(folder, unfinishedFolder);
 
@@ -48,16 +53,25 @@ export function createDiskRecordings(folder: string): RecordingStore {
 
   return {
     uploadsMax: 64,
+    async expect(bytes) {
+      await space.expect(bytes).catch((error: unknown) => {
+        throw storeUnavailable("look for room", error);
+      });
+    },
     async write(objectKey, content) {
       const path = join(
         unfinished,
         `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}.${process.pid}.${randomUUID()}`,
       );
+      const room = space.begin();
       try {
         await mkdir(unfinished, { recursive: true, mode: 0o700 });
         const file = await open(path, "wx", 0o600);
         try {
-          for await (const chunk of content) await writeAll(file, chunk);
+          for await (const chunk of content) {
+            await room.take(chunk.byteLength);
+            await writeAll(file, chunk);
+          }
           await file.sync();
         } finally {
           await file.close();
@@ -68,6 +82,8 @@ export function createDiskRecordings(folder: string): RecordingStore {
         throw (error as { syscall?: string }).syscall === undefined
           ? error
           : storeUnavailable("store a recording", error);
+      } finally {
+        room.end();
       }
     },
     async find(objectKey) {

@@ -1,4 +1,4 @@
-import { mpegFrameAt } from "./sniff.ts";
+import { mpegStep, mpegStepBytes } from "./mpeg.ts";
 
 /**
  * Tells the length of audio from its bytes as they go by, in memory that does not grow with it. What nobody can tell
@@ -103,18 +103,13 @@ function oggMeter(): Meter {
 function mpegMeter(): Meter {
   let seconds = 0;
   const add = walker(16, (bytes, walk) => {
-    if (bytes.length < 10) return 0;
-    if (bytes.toString("latin1", 0, 3) === "ID3") {
-      const size = [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((bytes[at] as number) & 127), 0);
-      walk.skip(size);
-      return 10;
-    }
-    const frame = mpegFrameAt(bytes, 0);
-    // Between frames may be other things; the next one is searched for byte by byte.
-    if (frame === null) return Math.max(1, bytes.indexOf(0xff, 1));
-    seconds += frame.samples / frame.samplesPerSecond;
-    walk.skip(frame.bytes - 4);
-    return 4;
+    if (bytes.length < mpegStepBytes) return 0;
+    const step = mpegStep(bytes);
+    if (typeof step !== "number") seconds += step.samples / step.samplesPerSecond;
+    const over = typeof step === "number" ? step : step.bytes;
+    const seen = Math.min(over, bytes.length);
+    walk.skip(over - seen);
+    return seen;
   });
   return { add, seconds: () => (seconds === 0 ? null : rounded(seconds)) };
 }
@@ -162,13 +157,16 @@ function wavMeter(): Meter {
 
 /** The duration in a WebM file's head, when its writer knew it (Matroska, elements 2AD7B1 and 4489). */
 function webmMeter(): Meter {
-  const headMax = 64 * 1_024;
-  let head = Buffer.alloc(0);
+  const start = Buffer.alloc(64 * 1_024);
+  let filled = 0;
   return {
     add(chunk) {
-      if (head.length < headMax) head = Buffer.concat([head, chunk.subarray(0, headMax - head.length)]);
+      const taken = chunk.subarray(0, start.length - filled);
+      start.set(taken, filled);
+      filled += taken.length;
     },
     seconds() {
+      const head = start.subarray(0, filled);
       const info = head.indexOf(Buffer.from([0x15, 0x49, 0xa9, 0x66]));
       if (info < 0) return null;
       const within = head.subarray(info, info + 512);

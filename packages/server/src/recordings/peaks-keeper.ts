@@ -1,23 +1,21 @@
-import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import type { Logger } from "../log.ts";
-import { createDecoder } from "./decode.ts";
-import type { Decoder } from "./decoder.ts";
+import type { Findings } from "./examination.ts";
+import { createExaminer, type Examiner, HarmfulAudio } from "./examiner.ts";
 import { peaksKeyOf } from "./keys.ts";
-import { createMeter } from "./meter.ts";
-import { Waveform, writePeaks } from "./peaks.ts";
-import type { RecordingStore } from "./store.ts";
+import { writePeaks } from "./peaks.ts";
 import {
   claimPeaks,
-  type KeptRecording,
   peaksLeaseMs,
   peaksSettled,
   releasePeaks,
+  renewPeaks,
   sameAudio,
-} from "./table.ts";
+} from "./peaks-table.ts";
+import type { RecordingStore } from "./store.ts";
+import type { KeptRecording } from "./table.ts";
 
-/** Computes the waveforms of recordings, one after another, in the background. */
+/** Reads recordings in the background for their hash, length and waveform. */
 export interface PeaksKeeper {
   /** A recording has come; else they are looked for every few seconds. */
   wake(): void;
@@ -32,66 +30,91 @@ export interface PeaksParts {
 }
 
 const lookMs = 2_000;
-/** Audio that is longer has no waveform: nobody sees anything in it. */
-const secondsMax = 6 * 3_600;
-/** Well within the lease, so that no other process begins the same one meanwhile. */
-const timeMaxMs = peaksLeaseMs * 0.8;
-/** For each moment of work so much of rest. */
-const restShare = 1;
-/** Decoded at a time. Of Opus at 24 kbit/s that is 5 s, which are 4 MB of samples. */
-const pieceBytes = 16 * 1_024;
+/** Recordings at a time, each of another project. They share one thread. */
+const lanesMax = 4;
+/** Audio that takes longer has no waveform. Six hours of MP3 take some minutes, and up to four share the thread. */
+const timeMaxMs = 30 * 60_000;
 
 export function keepPeaks(parts: PeaksParts): PeaksKeeper {
   const { log } = parts;
   const stopping = new AbortController();
+  const examiner = createExaminer();
+  const lanes = new Set<Promise<void>>();
+  const busy = new Set<string>();
+  let last: string | null = null;
   let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | null = null;
-  let again = false;
 
-  const work = async (): Promise<void> => {
-    do {
-      again = false;
-      while (!stopping.signal.aborted && (await makeNext(parts, stopping.signal)));
-    } while (again && !stopping.signal.aborted);
+  /** Claims are made one after another: else two lanes could take the same project. */
+  let claiming: Promise<unknown> = Promise.resolve();
+  const claim = (): Promise<KeptRecording | null> => {
+    const next = claiming.then(async () => {
+      const recording = await claimPeaks(parts.pool, last, busy);
+      last = recording?.projectId ?? null;
+      if (recording !== null) busy.add(recording.projectId);
+      return recording;
+    });
+    claiming = next.catch(() => {});
+    return next;
+  };
+  const lane = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      const recording = await claim();
+      if (recording === null) return;
+      beginLane();
+      try {
+        await settle(parts, examiner, recording, stopping.signal);
+      } finally {
+        busy.delete(recording.projectId);
+      }
+    }
+  };
+  const beginLane = (): void => {
+    if (stopping.signal.aborted || lanes.size >= lanesMax) return;
+    const running = lane()
+      .catch((error: Error) => log.warn({ event: "recordings.peaks_failed", reason: error.message }))
+      .finally(async () => {
+        lanes.delete(running);
+        if (lanes.size === 0) await examiner.rest();
+      });
+    lanes.add(running);
   };
   const look = (): void => {
     clearTimeout(timer);
-    running ??= work()
-      .catch((error: Error) => log.warn({ event: "recordings.peaks_failed", reason: error.message }))
-      .finally(() => {
-        running = null;
-        if (!stopping.signal.aborted) timer = setTimeout(look, lookMs);
-      });
+    beginLane();
+    if (!stopping.signal.aborted) timer = setTimeout(look, lookMs);
   };
   look();
 
   return {
-    wake() {
-      again = true;
-      if (!stopping.signal.aborted) look();
-    },
+    wake: look,
     async stop() {
       stopping.abort();
       clearTimeout(timer);
-      await running;
+      await Promise.all(lanes);
+      await examiner.rest();
     },
   };
 }
 
-/** @returns whether there was one. */
-async function makeNext(parts: PeaksParts, stop: AbortSignal): Promise<boolean> {
+interface Examined {
+  readonly peaks: "made" | "none";
+  readonly sha256: string | null;
+  readonly seconds: number | null;
+}
+
+async function settle(
+  parts: PeaksParts,
+  examiner: Examiner,
+  recording: KeptRecording,
+  stop: AbortSignal,
+): Promise<void> {
   const { pool, log, store } = parts;
-  const recording = await claimPeaks(pool);
-  if (recording === null) return false;
-  if (recording.peaks === "none") return true;
+  if (recording.peaks === "none") return;
   const begunMs = performance.now();
   const same = await sameAudio(pool, recording);
   // What cannot be read now is tried again when the lease is over.
-  const found = same ?? (await examine(store, recording, stop));
-  if (found === null) {
-    await releasePeaks(pool, recording);
-    return true;
-  }
+  const found = same ?? (await examine(parts, examiner, recording, stop));
+  if (found === null) return releasePeaks(pool, recording);
   const peaks = found.peaks === "made" ? "made" : "none";
   const kept = await peaksSettled(pool, recording, { ...found, peaks });
   // Erased meanwhile: its erasing may have been over before the waveform was written.
@@ -104,87 +127,39 @@ async function makeNext(parts: PeaksParts, stop: AbortSignal): Promise<boolean> 
     seconds: found.seconds,
     durationMs: performance.now() - begunMs,
   });
-  return true;
 }
 
-interface Examined {
-  readonly peaks: "made" | "none";
-  readonly sha256: string | null;
-  readonly seconds: number | null;
-}
+const unknown: Examined = { peaks: "none", sha256: null, seconds: null };
 
-/** Reads all of a recording once: for its hash, its length and its waveform. null: it was stopped. */
+/** @returns null: it was stopped. */
 async function examine(
-  store: RecordingStore,
+  { pool, log, store }: PeaksParts,
+  examiner: Examiner,
   recording: KeptRecording,
   stop: AbortSignal,
 ): Promise<Examined | null> {
-  const { objectKey, contentType } = recording;
-  if ((await store.find(objectKey)) === null) return { peaks: "none", sha256: null, seconds: null };
-  const hash = createHash("sha256");
-  const meter = createMeter(contentType ?? "");
-  const drawing = new Drawing(await createDecoder(contentType ?? ""));
-  const endMs = performance.now() + timeMaxMs;
+  const { objectKey, contentType, projectId, sessionId } = recording;
+  if ((await store.find(objectKey)) === null) return unknown;
+  const tooLong = AbortSignal.timeout(timeMaxMs);
   const stream = await store.read(objectKey);
+  const renewing = setInterval(() => {
+    renewPeaks(pool, recording).catch((error: Error) =>
+      log.warn({ event: "recordings.peaks_failed", reason: error.message }),
+    );
+  }, peaksLeaseMs / 5);
+  let findings: Findings | null;
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (stop.aborted) return null;
-      if (performance.now() > endMs) return { peaks: "none", sha256: null, seconds: null };
-      const fromMs = performance.now();
-      hash.update(chunk);
-      meter.add(chunk);
-      await drawing.add(chunk);
-      // Deliveries are made by the same process: it has its time first.
-      await sleep((performance.now() - fromMs) * restShare);
-    }
-    const peaks = await drawing.end();
-    const seconds = meter.seconds() ?? peaks?.seconds ?? null;
-    if (peaks !== null) await writePeaks(store, objectKey, { ...peaks, seconds: seconds ?? peaks.seconds });
-    return { peaks: peaks === null ? "none" : "made", sha256: hash.digest("hex"), seconds };
+    findings = await examiner.examine(contentType ?? "", stream, AbortSignal.any([stop, tooLong]));
+  } catch (error) {
+    if (!(error instanceof HarmfulAudio)) throw error;
+    log.warn({ event: "recording.not_examined", projectId, sessionId, reason: error.message });
+    return unknown;
   } finally {
+    clearInterval(renewing);
     stream.destroy();
-    await drawing.free();
   }
-}
-
-/** A waveform as it is drawn. What cannot be decoded has none, which is no failure: strangers made the bytes. */
-class Drawing {
-  readonly #waveform = new Waveform();
-  readonly #decoder: Decoder | null;
-  #samplesPerSecond = 0;
-  #over = false;
-
-  constructor(decoder: Decoder | null) {
-    this.#decoder = decoder;
-    this.#over = decoder === null;
-  }
-
-  async add(chunk: Buffer): Promise<void> {
-    for (let at = 0; at < chunk.length && !this.#over; at += pieceBytes) {
-      await this.#decode(chunk.subarray(at, at + pieceBytes));
-    }
-  }
-
-  async end(): Promise<{ seconds: number; channels: number[][] } | null> {
-    if (this.#over || this.#waveform.samples === 0) return null;
-    const seconds = Math.round((this.#waveform.samples / this.#samplesPerSecond) * 1_000) / 1_000;
-    return { seconds, channels: this.#waveform.channels() };
-  }
-
-  async free(): Promise<void> {
-    await this.#decoder?.free();
-  }
-
-  async #decode(piece: Buffer): Promise<void> {
-    try {
-      // A copy: a thread takes over what it is given.
-      const decoded = (await this.#decoder?.decode(Uint8Array.from(piece))) ?? null;
-      if (decoded === null) return;
-      this.#samplesPerSecond = decoded.samplesPerSecond;
-      this.#waveform.add(decoded.channels);
-      if (this.#waveform.samples > secondsMax * decoded.samplesPerSecond) this.#over = true;
-    } catch {
-      this.#over = true;
-    }
-  }
+  if (findings === null) return tooLong.aborted && !stop.aborted ? unknown : null;
+  const { sha256, seconds, peaks } = findings;
+  if (peaks !== null) await writePeaks(store, objectKey, peaks);
+  return { peaks: peaks === null ? "none" : "made", sha256, seconds };
 }

@@ -1,3 +1,5 @@
+import { mpegFrameAt } from "./mpeg.ts";
+
 /** A kind of audio that is taken. */
 export interface AudioType {
   readonly contentType: "audio/ogg" | "audio/mpeg" | "audio/wav" | "audio/webm";
@@ -31,51 +33,3 @@ export function audioTypeOf(head: Buffer): AudioType | null {
 /** The codec stands at the beginning of an Ogg file's first packet. Video is not taken. */
 const isOggAudio = (text: string): boolean =>
   ["OpusHead", "\u0001vorbis", "Speex   ", "\u007fFLAC"].some((codec) => text.includes(codec));
-
-/** One frame of MPEG audio. */
-export interface MpegFrame {
-  readonly bytes: number;
-  readonly samples: number;
-  readonly samplesPerSecond: number;
-}
-
-// Kilobits a second by the index in the header: layers 1, 2 and 3 of MPEG-1; then layer 1, and layers 2 and 3 of MPEG-2.
-const bitrates = {
-  v1l1: [0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
-  v1l2: [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
-  v1l3: [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
-  v2l1: [0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
-  v2l23: [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
-} as const;
-
-/** The frame whose header stands at a place of a buffer; null when there is no valid one (ISO 11172-3, 2.4.1.3). */
-export function mpegFrameAt(buffer: Buffer, at: number): MpegFrame | null {
-  if (buffer.length < at + 4) return null;
-  const [b1, b2, b3] = [buffer[at], buffer[at + 1], buffer[at + 2]] as [number, number, number];
-  if (b1 !== 0xff || (b2 & 0xe0) !== 0xe0) return null;
-  const version = (b2 >> 3) & 3;
-  const layer = 4 - ((b2 >> 1) & 3);
-  const rate = [44_100, 48_000, 32_000][(b3 >> 2) & 3];
-  if (version === 1 || layer === 4 || rate === undefined) return null;
-  const first = version === 3;
-  const table = first
-    ? ([bitrates.v1l1, bitrates.v1l2, bitrates.v1l3] as const)[layer - 1]
-    : layer === 1
-      ? bitrates.v2l1
-      : bitrates.v2l23;
-  // 0 would be "free", of which nobody can tell the frame's length.
-  const kilobits = table?.[b3 >> 4];
-  if (!kilobits) return null;
-  const samplesPerSecond = rate / (first ? 1 : version === 2 ? 2 : 4);
-  const padding = (b3 >> 1) & 1;
-  if (layer === 1) {
-    const bytes = (Math.floor((12_000 * kilobits) / samplesPerSecond) + padding) * 4;
-    return { bytes, samples: 384, samplesPerSecond };
-  }
-  const samples = layer === 3 && !first ? 576 : 1_152;
-  return {
-    bytes: Math.floor((samples * 125 * kilobits) / samplesPerSecond) + padding,
-    samples,
-    samplesPerSecond,
-  };
-}

@@ -24,6 +24,8 @@ export interface ByteRange {
 export interface RecordingStore {
   /** Most uploads at a time in one process: what each takes of memory is the store's matter. */
   readonly uploadsMax: number;
+  /** @throws Refusal storage_full when it is known already that so many bytes more have no room. */
+  expect(bytes: number): Promise<void>;
   /**
    * Stores an object, whole or not at all: when it resolves it can be read and survives a crash; when it rejects, also
    * because its source did, there is nothing to be read at the key.

@@ -21,8 +21,9 @@ export interface RecordingPlace {
 export const deadUploadMs = 5 * 60_000;
 
 /** The row of a place. One whose audio is gone has no key, so it is at none. */
-const here = "recordings.project_id = $1 AND recordings.session_id = $2 AND recordings.object_key = $3";
-const hereOf = ({ projectId, sessionId, objectKey }: RecordingPlace): string[] => [
+export const here =
+  "recordings.project_id = $1 AND recordings.session_id = $2 AND recordings.object_key = $3";
+export const hereOf = ({ projectId, sessionId, objectKey }: RecordingPlace): string[] => [
   projectId,
   sessionId,
   objectKey,
@@ -32,10 +33,44 @@ const dead = `alive_at < clock_timestamp() - ${deadUploadMs} * interval '1 milli
 
 /** Notes an upload before its first byte is stored: from now on somebody will remove what is left of it. */
 export async function beginUpload(pool: pg.Pool, place: RecordingPlace): Promise<void> {
+  // The row of the project's use is there before anybody locks it (takeRoom).
+  await pool.query("INSERT INTO recording_use (project_id) VALUES ($1) ON CONFLICT DO NOTHING", [
+    place.projectId,
+  ]);
   await pool.query(
     `INSERT INTO recordings (object_key, project_id, session_id, uploaded) VALUES ($1, $2, $3, true)`,
     [place.objectKey, place.projectId, place.sessionId],
   );
+}
+
+/** What of a project's room is used, in bytes: by stored uploads, and by those under way in all processes. */
+export async function readUse(pool: pg.Pool, projectId: string): Promise<number> {
+  const { rows } = await pool.query<{ bytes: number }>(
+    "SELECT bytes FROM recording_use WHERE project_id = $1",
+    [projectId],
+  );
+  return rows[0]?.bytes ?? 0;
+}
+
+/**
+ * Takes more of a project's room for an upload, exactly: the row of the project is locked, and the trigger on
+ * `recordings` adds to it what the upload holds.
+ *
+ * @returns whether there was room. No, too, when the upload was taken for dead and its row removed.
+ */
+export async function takeRoom(
+  pool: pg.Pool,
+  place: RecordingPlace,
+  bytes: number,
+  roomBytes: number,
+): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `WITH used AS MATERIALIZED (SELECT bytes FROM recording_use WHERE project_id = $1 FOR UPDATE)
+     UPDATE recordings SET held_bytes = held_bytes + $4 FROM used
+     WHERE ${here} AND used.bytes + $4 <= $5`,
+    [...hereOf(place), bytes, roomBytes],
+  );
+  return rowCount === 1;
 }
 
 /** A sign of life of an upload. */
@@ -47,13 +82,14 @@ export async function uploadAlive(pool: pg.Pool, place: RecordingPlace): Promise
 export async function uploadStored(
   pool: pg.Pool,
   place: RecordingPlace,
-  facts: AudioFacts & { readonly sha256: string },
+  facts: Pick<AudioFacts, "contentType" | "bytes"> & { readonly sha256: string },
 ): Promise<boolean> {
   const { rowCount } = await pool.query(
     `UPDATE recordings
-     SET alive_at = clock_timestamp(), content_type = $4, bytes = $5, sha256 = decode($6, 'hex'), seconds = $7
+     SET alive_at = clock_timestamp(), content_type = $4, bytes = $5, held_bytes = $5,
+       sha256 = decode($6, 'hex')
      WHERE ${here}`,
-    [...hereOf(place), facts.contentType, facts.bytes, facts.sha256, facts.seconds],
+    [...hereOf(place), facts.contentType, facts.bytes, facts.sha256],
   );
   return rowCount === 1;
 }
@@ -94,7 +130,7 @@ export interface KeptRecording extends RecordingPlace {
   readonly peaks: "pending" | "made" | "none";
 }
 
-const keptColumns = `recordings.object_key AS "objectKey", recordings.project_id AS "projectId",
+export const keptColumns = `recordings.object_key AS "objectKey", recordings.project_id AS "projectId",
   recordings.session_id AS "sessionId", content_type AS "contentType", bytes, encode(sha256, 'hex') AS sha256, seconds, peaks`;
 
 /** What is known of the audio at a key that a session refers to; null: nothing. */
@@ -127,69 +163,9 @@ export async function settleUnkept(
 /** Notes that the audio of an erased session is gone. Its size, length and hash stay, its key does not. */
 export async function recordingGone(pool: pg.Pool, sessionKey: number, objectKey: string): Promise<void> {
   await pool.query(
-    `UPDATE recordings SET removed_at = clock_timestamp(), object_key = '', kept = true FROM sessions
+    `UPDATE recordings SET removed_at = clock_timestamp(), object_key = '', kept = true, held_bytes = 0 FROM sessions
      WHERE sessions.session_key = $1 AND recordings.project_id = sessions.project_id
        AND recordings.session_id = sessions.session_id AND object_key = $2 AND bytes IS NOT NULL`,
     [sessionKey, objectKey],
   );
-}
-
-/** How often peaks of one recording are tried to be made. */
-const peaksTriesMax = 3;
-/** So long a process has for the peaks of one recording; then another one may try. */
-export const peaksLeaseMs = 5 * 60_000;
-
-/** Takes a recording whose peaks are due; null: there is none. One that was tried too often has none for good. */
-export async function claimPeaks(pool: pg.Pool): Promise<KeptRecording | null> {
-  const { rows } = await pool.query<KeptRecording & { tries: number }>(
-    `UPDATE recordings
-     SET peaks_tries = peaks_tries + 1, peaks_due_at = clock_timestamp() + ${peaksLeaseMs} * interval '1 millisecond',
-       peaks = CASE WHEN peaks_tries >= ${peaksTriesMax} THEN 'none' ELSE peaks END
-     WHERE (project_id, session_id, object_key) = (
-       SELECT project_id, session_id, object_key FROM recordings
-       WHERE kept AND peaks = 'pending' AND removed_at IS NULL AND peaks_due_at <= clock_timestamp()
-       ORDER BY peaks_due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-     RETURNING ${keptColumns}`,
-  );
-  return rows[0] ?? null;
-}
-
-/**
- * Notes what became of a recording's peaks, and what was learnt of its audio.
- *
- * @returns false when the session was erased or removed meanwhile: then the waveform has to go again.
- */
-export async function peaksSettled(
-  pool: pg.Pool,
-  place: RecordingPlace,
-  found: { readonly peaks: "made" | "none"; readonly sha256: string | null; readonly seconds: number | null },
-): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    `UPDATE recordings SET peaks = $4, sha256 = coalesce(recordings.sha256, decode($5, 'hex')),
-       seconds = coalesce(recordings.seconds, $6)
-     FROM sessions
-     WHERE ${here} AND sessions.project_id = recordings.project_id AND sessions.session_id = recordings.session_id
-       AND sessions.recording_object_key = recordings.object_key`,
-    [...hereOf(place), found.peaks, found.sha256, found.seconds],
-  );
-  return rowCount === 1;
-}
-
-/** Gives a claim back: nothing became of it, and another process may have it now. */
-export async function releasePeaks(pool: pg.Pool, place: RecordingPlace): Promise<void> {
-  await pool.query(
-    `UPDATE recordings SET peaks_tries = peaks_tries - 1, peaks_due_at = clock_timestamp()
-     WHERE ${here} AND peaks_tries > 0`,
-    hereOf(place),
-  );
-}
-
-/** The same audio of another session, when its peaks are known: a runtime may report one object for many sessions. */
-export async function sameAudio(pool: pg.Pool, recording: KeptRecording): Promise<KeptRecording | null> {
-  const { rows } = await pool.query<KeptRecording>(
-    `SELECT ${keptColumns} FROM recordings
-     WHERE object_key = $1 AND session_id <> $2 AND bytes = $3 AND peaks <> 'pending' LIMIT 1`,
-    [recording.objectKey, recording.sessionId, recording.bytes],
-  );
-  return rows[0] ?? null;
 }

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type pg from "pg";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import { newObjectKey } from "./keys.ts";
-import { createMeter } from "./meter.ts";
+import { type Place, Places } from "./places.ts";
 import { type AudioType, audioTypeOf, sniffBytes } from "./sniff.ts";
 import { type RecordingStore, storeUnavailable } from "./store.ts";
 import {
@@ -16,20 +17,32 @@ import {
   uploadAlive,
   uploadStored,
 } from "./table.ts";
+import { readBody } from "./upload-body.ts";
+import type { UploadLimits } from "./upload-limits.ts";
+import { createRoom, expectRoom, tooLarge } from "./upload-room.ts";
 
 /** What was received. */
 interface Received extends AudioFacts {
   readonly objectKey: string;
   readonly sha256: string;
+  /** It is not parsed while it comes in: see peaks-keeper.ts. */
+  readonly seconds: null;
 }
 
 /** Takes the audio of calls as it comes in. Never is more of it in memory than the store's own buffers. */
 export interface Uploads {
   /**
+   * To be asked before anything else is done for an upload: refusing must cost little.
+   *
+   * @throws Refusal overloaded, or draining, when there is no place for one more of this project.
+   */
+  expectPlace(projectId: string): void;
+  /**
    * Streams the body of a request into the store, and then reports it. When the report is refused the object goes again.
    *
    * @param report commits the session's report with the object's key.
-   * @throws Refusal not_audio, upload_broken, upload_stalled, overloaded, recording_store_unavailable, or of the report.
+   * @throws Refusal not_audio, upload_broken, upload_stalled, overloaded, body_too_large, storage_full,
+   * recording_store_unavailable, or of the report.
    */
   receive<Answer>(
     request: IncomingMessage,
@@ -37,8 +50,13 @@ export interface Uploads {
     sessionId: string,
     report: (objectKey: string) => Promise<Answer>,
   ): Promise<{ readonly answer: Answer; readonly received: Received }>;
-  /** Reads a body for its hash alone: the same audio again is no other one. */
-  digest(request: IncomingMessage): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  /**
+   * Reads a body for its hash alone: the same audio again is no other one.
+   *
+   * @param bytes of the audio that it may be the same as.
+   * @returns null: it has more bytes than that.
+   */
+  digest(request: IncomingMessage, projectId: string, bytes: number): Promise<string | null>;
   /**
    * Takes no more, breaks off what is not done in time, and waits until nothing of that is left.
    *
@@ -51,108 +69,75 @@ export interface UploadParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly store: RecordingStore;
+  readonly limits: UploadLimits;
   /** Told when a recording is kept: its peaks are due. */
   readonly onKept: () => void;
-  /** How long no byte may come. Default 30 s. */
-  readonly idleMs?: number;
+  /** Over so long of waiting for it an upload has to come at the least rate. Default 30 s. */
+  readonly windowMs?: number;
 }
 
-const standardIdleMs = 30_000;
+const standardWindowMs = 30_000;
 const standardGraceMs = 3_000;
 /** How often an upload says that it is alive; well below table.ts, deadUploadMs. */
 const aliveEveryMs = 30_000;
-
 /** The rest of the body is still on its way: the connection cannot carry another request. */
 const headers = { connection: "close" };
 
 export function createUploads(parts: UploadParts): Uploads {
-  const { pool, log, store } = parts;
-  const idleMs = parts.idleMs ?? standardIdleMs;
+  const { pool, log, store, limits } = parts;
+  const windowMs = parts.windowMs ?? standardWindowMs;
+  const places = new Places(store.uploadsMax, limits.projectMax, limits.rate.most);
   const stopping = new AbortController();
+  // Each upload listens to it.
+  setMaxListeners(0, stopping.signal);
   const running = new Set<Promise<unknown>>();
   let closed = false;
 
-  const admitted = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+  const takePlace = (projectId: string): Place => {
     if (closed) {
       throw new Refusal("draining", "This process is shutting down; upload the audio again.", { headers });
     }
-    if (running.size >= store.uploadsMax) {
-      throw new Refusal(
-        "overloaded",
-        `${store.uploadsMax} uploads are under way in this process already; try again in a second.`,
-        { headers },
-      );
-    }
-    const one = work();
+    const place = places.take(projectId);
+    if (place !== null) return place;
+    throw new Refusal(
+      "overloaded",
+      `This process has no place for one more upload of this project: at most ${limits.projectMax} of a project are taken at a time (SENDOFF_PROJECT_UPLOADS_MAX), ${store.uploadsMax} of all, and fewer while few are free. Try again in a second.`,
+      { headers },
+    );
+  };
+  const admitted = async <Result>(
+    projectId: string,
+    work: (place: Place) => Promise<Result>,
+  ): Promise<Result> => {
+    const place = takePlace(projectId);
+    const one = work(place);
     const ended = one.catch(() => {});
     running.add(ended);
     try {
       return await one;
     } finally {
       running.delete(ended);
+      place.free();
     }
   };
-
-  const undo = async (place: RecordingPlace): Promise<void> => {
-    try {
-      await store.remove(place.objectKey);
-      await forgetRecording(pool, place);
-    } catch (error) {
-      // Its row stays, so the round of retention comes to it.
-      log.warn({ event: "recording.left_over", ...place, reason: (error as Error).message });
-    }
-  };
-
-  const storeAudio = async (place: RecordingPlace, type: AudioType, audio: Audio): Promise<Received> => {
-    const hash = createHash("sha256");
-    const meter = createMeter(type.contentType);
-    let bytes = 0;
-    async function* measured(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of audio) {
-        hash.update(chunk);
-        meter.add(chunk);
-        bytes += chunk.byteLength;
-        yield chunk;
-      }
-    }
-    const alive = setInterval(() => {
-      uploadAlive(pool, place).catch((error: Error) =>
-        log.warn({ event: "recording.upload_not_noted", reason: error.message }),
-      );
-    }, aliveEveryMs);
-    try {
-      await store.write(place.objectKey, measured(), type.contentType);
-    } finally {
-      clearInterval(alive);
-    }
-    const found = await store.find(place.objectKey);
-    if (found?.bytes !== bytes) throw storeUnavailable("read what was just stored", new Error("other bytes"));
-    const received = {
-      objectKey: place.objectKey,
-      contentType: type.contentType,
-      bytes,
-      sha256: hash.digest("hex"),
-      seconds: meter.seconds(),
-    };
-    if (!(await uploadStored(pool, place, received))) {
-      throw new Refusal("upload_broken", "The upload stood still for too long; send the audio again.");
-    }
-    return received;
-  };
+  const bodyOf = (request: IncomingMessage, place: Place): AsyncGenerator<Buffer> =>
+    readBody(request, { limits, windowMs, stop: stopping.signal, place });
 
   return {
+    expectPlace: (projectId) => takePlace(projectId).free(),
     receive: (request, projectId, sessionId, report) =>
-      admitted(async () => {
-        const { head, audio } = await begin(bodyOf(request, idleMs, stopping.signal));
+      admitted(projectId, async (held) => {
+        await expectRoom(parts, projectId, Number(request.headers["content-length"] ?? 0));
+        const { head, audio } = await begin(bodyOf(request, held));
         const type = audioTypeOf(head);
         if (type === null) throw notAudio(request, head);
         const place = { projectId, sessionId, objectKey: newObjectKey(projectId, sessionId, type.extension) };
         await beginUpload(pool, place);
         let received: Received;
         try {
-          received = await storeAudio(place, type, audio);
+          received = await storeAudio(parts, place, type, audio);
         } catch (error) {
-          await undo(place);
+          await undo(parts, place);
           throw error;
         }
         try {
@@ -165,19 +150,20 @@ export function createUploads(parts: UploadParts): Uploads {
           return { answer, received };
         } catch (error) {
           // Else nobody knows whether it was committed: the round of retention asks the session later.
-          if (error instanceof Refusal && error.code !== "database_unavailable") await undo(place);
+          if (error instanceof Refusal && error.code !== "database_unavailable") await undo(parts, place);
           throw error;
         }
       }),
-    digest: (request) =>
-      admitted(async () => {
+    digest: (request, projectId, bytesMax) =>
+      admitted(projectId, async (held) => {
         const hash = createHash("sha256");
         let bytes = 0;
-        for await (const chunk of bodyOf(request, idleMs, stopping.signal)) {
+        for await (const chunk of bodyOf(request, held)) {
           hash.update(chunk);
           bytes += chunk.byteLength;
+          if (bytes > bytesMax) return null;
         }
-        return { bytes, sha256: hash.digest("hex") };
+        return hash.digest("hex");
       }),
     async stop(graceMs = standardGraceMs) {
       closed = true;
@@ -190,54 +176,59 @@ export function createUploads(parts: UploadParts): Uploads {
 
 type Audio = AsyncIterable<Buffer>;
 
-/** The bytes of a request as they come. @throws Refusal when they stop coming before the end. */
-async function* bodyOf(request: IncomingMessage, idleMs: number, stop: AbortSignal): AsyncGenerator<Buffer> {
-  // A destroyed request could not be answered.
-  const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+/** @throws Refusal when it does not come whole, or has no room; the object is not there then, its row still is. */
+async function storeAudio(
+  { pool, store, log, limits }: UploadParts,
+  place: RecordingPlace,
+  type: AudioType,
+  audio: Audio,
+): Promise<Received> {
+  const hash = createHash("sha256");
+  const room = createRoom(pool, place, limits.projectBytesMax);
   let bytes = 0;
-  for (;;) {
-    const next = await nextOf(chunks, idleMs, stop, () => bytes);
-    if (next.done === true) return;
-    bytes += next.value.length;
-    yield next.value;
+  async function* measured(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of audio) {
+      bytes += chunk.byteLength;
+      if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax);
+      await room.reach(bytes);
+      hash.update(chunk);
+      yield chunk;
+    }
   }
-}
-
-async function nextOf(
-  chunks: AsyncIterator<Buffer>,
-  idleMs: number,
-  stop: AbortSignal,
-  bytes: () => number,
-): Promise<IteratorResult<Buffer>> {
-  let timer: NodeJS.Timeout | undefined;
-  let onStop: (() => void) | undefined;
-  const broken = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(stalled(idleMs, bytes())), idleMs);
-    onStop = () =>
-      reject(new Refusal("draining", "This process is shutting down; upload the audio again.", { headers }));
-    if (stop.aborted) onStop();
-    else stop.addEventListener("abort", onStop, { once: true });
-  });
+  const alive = setInterval(() => {
+    uploadAlive(pool, place).catch((error: Error) =>
+      log.warn({ event: "recording.upload_not_noted", reason: error.message }),
+    );
+  }, aliveEveryMs);
   try {
-    return await Promise.race([chunks.next(), broken]);
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    // The sender went away: the answer reaches nobody, and it is no failure of ours to log.
-    throw new Refusal("upload_broken", `The upload broke off after ${bytes()} bytes; send the audio again.`, {
-      headers,
-    });
+    await store.write(place.objectKey, measured(), type.contentType);
   } finally {
-    clearTimeout(timer);
-    if (onStop !== undefined) stop.removeEventListener("abort", onStop);
+    clearInterval(alive);
   }
+  const found = await store.find(place.objectKey);
+  if (found?.bytes !== bytes) throw storeUnavailable("read what was just stored", new Error("other bytes"));
+  const received = {
+    objectKey: place.objectKey,
+    contentType: type.contentType,
+    bytes,
+    sha256: hash.digest("hex"),
+    seconds: null,
+  };
+  if (!(await uploadStored(pool, place, received))) {
+    throw new Refusal("upload_broken", "The upload stood still for too long; send the audio again.");
+  }
+  return received;
 }
 
-const stalled = (idleMs: number, bytes: number): Refusal =>
-  new Refusal(
-    "upload_stalled",
-    `No byte came for ${idleMs / 1_000} s after ${bytes} bytes; nothing was kept. Send the audio again, without such pauses.`,
-    { headers },
-  );
+async function undo({ pool, store, log }: UploadParts, place: RecordingPlace): Promise<void> {
+  try {
+    await store.remove(place.objectKey);
+    await forgetRecording(pool, place);
+  } catch (error) {
+    // Its row stays, so the round of retention comes to it.
+    log.warn({ event: "recording.left_over", ...place, reason: (error as Error).message });
+  }
+}
 
 /** The first bytes, and all of them again. */
 async function begin(body: AsyncGenerator<Buffer>): Promise<{ head: Buffer; audio: Audio }> {

@@ -16,13 +16,13 @@ export function createWavDecoder(): Decoder {
   let format: Format | null = null;
   let begun = false;
   return {
-    async decode(chunk) {
+    async *decode(chunk) {
       rest = Buffer.concat([rest, chunk]);
       if (!begun) {
         const header = headerOf(rest);
         if (header === null) {
           if (rest.length > headerMax) throw new Error("this WAV has no samples at its beginning");
-          return null;
+          return;
         }
         begun = true;
         format = header.format;
@@ -33,9 +33,9 @@ export function createWavDecoder(): Decoder {
       const frames = Math.floor(rest.length / frameBytes);
       const decoded = samplesOf(rest, frames, format);
       rest = Buffer.from(rest.subarray(frames * frameBytes));
-      return frames === 0 ? null : decoded;
+      if (frames > 0) yield decoded;
     },
-    free: async () => {},
+    free() {},
   };
 }
 

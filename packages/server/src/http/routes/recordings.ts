@@ -46,6 +46,8 @@ export function recordingRoutes(parts: RecordingParts): Route[] {
       errors: [
         ...reportErrors,
         "not_audio",
+        "body_too_large",
+        "storage_full",
         "upload_broken",
         "upload_stalled",
         "recording_store_unavailable",
@@ -116,8 +118,9 @@ async function upload(
   const { incoming } = context.env as HttpBindings;
   const commonLimit = allowLong(incoming);
   try {
+    parts.uploads.expectPlace(projectId);
     const recorded = await readRecorded(parts.pool, parts.graces, projectId, sessionId);
-    if (recorded !== null) return await repeated(parts, recorded, incoming);
+    if (recorded !== null) return await repeated(parts, projectId, recorded, incoming);
     const { answer, received } = await parts.uploads.receive(incoming, projectId, sessionId, (objectKey) =>
       parts.intake.apply(projectId, sessionId, recordedAt(objectKey)),
     );
@@ -132,6 +135,7 @@ async function upload(
 /** The session has a recording: the same audio is a repeat, which happens when an answer was lost. */
 async function repeated(
   parts: RecordingParts,
+  projectId: string,
   { session, objectKey, audio }: Recorded,
   request: HttpBindings["incoming"],
 ): Promise<{ status: 200; data: UploadedRecording }> {
@@ -148,7 +152,7 @@ async function repeated(
   // A length that differs needs no reading.
   const length = headerOf(request, "content-length");
   if (length !== undefined && Number(length) !== bytes) throw stands();
-  if ((await parts.uploads.digest(request)).sha256 !== sha256) throw stands();
+  if ((await parts.uploads.digest(request, projectId, bytes)) !== sha256) throw stands();
   return {
     status: 200,
     data: {
