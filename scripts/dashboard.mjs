@@ -40,11 +40,11 @@ export function buildDashboard() {
   const wanted = sourcesDigest();
   const built = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
   if (built === wanted && existsSync(join(root, "packages/server/dist/dashboard/index.html"))) return;
-  console.log("Building the dashboard ...");
+  console.error("Building the dashboard ...");
   const { status, error } = spawnSync(
     process.execPath,
     [join(root, "node_modules/vite/bin/vite.js"), "build", "--logLevel", "warn"],
-    { cwd: folder, stdio: "inherit" },
+    { cwd: folder, stdio: ["inherit", process.stderr, "inherit"] },
   );
   if (error) throw error;
   if (status !== 0) {

@@ -8,12 +8,21 @@ import { until } from "./until.ts";
 
 const command = resolve(import.meta.dirname, "../packages/cli/bin/sendoff.js");
 
+/** start.json of the first start on a database, which has made its keys. */
+export type FirstStart = StartFile & {
+  readonly inspectorUrl: string;
+  readonly projectKey: string;
+  readonly developerKey: string;
+};
+
 /** `sendoff start` in a process of its own, as a user runs it. */
 export interface SendoffProcess {
   readonly child: ChildProcess;
-  readonly start: StartFile;
-  /** What it has printed so far. */
+  readonly start: FirstStart;
+  /** What it has printed so far, on both streams. */
   output(): string;
+  /** What it has printed on standard output: the log. */
+  log(): string;
   /** Sends a signal and waits for the end; answers the exit code, or the signal that ended it. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
@@ -46,8 +55,10 @@ export async function startProcess(
 ): Promise<SendoffProcess> {
   const child = spawn(process.execPath, script, { env: { ...process.env, ...env } });
   let text = "";
+  let log = "";
   child.stdout?.on("data", (chunk: Buffer) => {
     text += chunk;
+    log += chunk;
   });
   child.stderr?.on("data", (chunk: Buffer) => {
     text += chunk;
@@ -61,11 +72,12 @@ export async function startProcess(
     },
     60_000,
   );
-  const start = JSON.parse(await readFile(join(env.SENDOFF_DATA ?? "", "start.json"), "utf8")) as StartFile;
+  const start = JSON.parse(await readFile(join(env.SENDOFF_DATA ?? "", "start.json"), "utf8")) as FirstStart;
   return {
     child,
     start,
     output: () => text,
+    log: () => log,
     async end(signal) {
       child.kill(signal);
       const [code, by] = await ended;

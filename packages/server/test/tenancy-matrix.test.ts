@@ -7,6 +7,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import type { FirstStart } from "../../../test/process.ts";
 import { until } from "../../../test/until.ts";
 import type { Route } from "../src/http/route.ts";
 import { type RunningHere, startSendoff } from "../src/main.ts";
@@ -100,7 +101,7 @@ beforeAll(async () => {
   // Ids that no other number in an answer looks like.
   await database.pool.query("ALTER TABLE webhook_logs ALTER COLUMN log_id RESTART WITH 7000001");
   const first = await startSendoff({ role: "all", env });
-  const start = first.start as NonNullable<typeof first.start>;
+  const start = first.start as FirstStart;
   dk = start.developerKey;
   const post = async (path: string, key: string, body: object, method = "POST") => {
     const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
