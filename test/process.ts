@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -91,4 +92,29 @@ export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "sendoff-test-data-"));
   await chmod(folder, 0o755);
   return folder;
+}
+
+/** A process and its children, their children and so on, as Linux tells them. */
+export function processTree(pid: number): number[] {
+  const parents = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => [Number(name), statOf(Number(name))?.parent] as const);
+  const below = (one: number): number[] => [
+    one,
+    ...parents.filter(([, parent]) => parent === one).flatMap(([child]) => below(child)),
+  ];
+  return below(pid);
+}
+
+/** Whether a process runs. A zombie has ended: only its parent never asked for it. */
+export const isRunning = (pid: number): boolean => !["Z", "X", undefined].includes(statOf(pid)?.state);
+
+function statOf(pid: number): { state: string; parent: number } | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [state = "", parent = ""] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state, parent: Number(parent) };
+  } catch {
+    return null;
+  }
 }

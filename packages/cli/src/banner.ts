@@ -52,7 +52,9 @@ function keysNote({ start, startPath, toTerminal }: BannerParts): string[] {
   const notes: string[] = [];
   if (!toTerminal) {
     const what =
-      start.projectKey === null && start.developerKey === null ? "A sign-in link stands" : "The keys and a sign-in link stand";
+      start.projectKey === null && start.developerKey === null
+        ? "A sign-in link stands"
+        : "The keys and a sign-in link stand";
     notes.push(`${what} in that file, which its owner alone may read: cat ${startPath}`, "");
   }
   if (start.projectKey === null || start.developerKey === null) {

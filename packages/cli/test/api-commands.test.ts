@@ -211,7 +211,10 @@ test("projects are listed and created, and the keys in use are told without bein
   const shown = (await sendoff("connection")).out;
   expect(shown).not.toContain(server.developerKey);
   expect(shown).not.toContain(server.projectKey);
-  const wrong = await run(["connection"], { SENDOFF_DATA: server.dataFolder, SENDOFF_KEY: `sk_${"x".repeat(43)}` });
+  const wrong = await run(["connection"], {
+    SENDOFF_DATA: server.dataFolder,
+    SENDOFF_KEY: `sk_${"x".repeat(43)}`,
+  });
   expect(wrong).toMatchObject({ status: 1, out: expect.stringContaining("wrong_key") });
   const rotated = await sendoff("secret", "rotate", "--overlap", "0s");
   expect(rotated.out).toMatch(/^whsec_\S+\n$/);

@@ -97,7 +97,8 @@ test("the inspector is found by flag, environment or start.json, and not for ano
 
 test("a start.json without keys or inspector is told in a sentence that says how to make a key", () => {
   writeStart(".sendoff", { ...start, inspectorUrl: null, projectKey: null, developerKey: null });
-  const noKey = /^No key is known for http:\/\/127.0.0.1:4600: give --key or SENDOFF_KEY\. .*start\.json has none.*keys create/;
+  const noKey =
+    /^No key is known for http:\/\/127.0.0.1:4600: give --key or SENDOFF_KEY\. .*start\.json has none.*keys create/;
   expect(() => findConnection({}, {}, folder)).toThrow(noKey);
   expect(() => findInstallation({}, {}, folder)).toThrow(noKey);
   expect(findConnection({}, { SENDOFF_KEY: "sk_env" }, folder)).toEqual({

@@ -50,6 +50,13 @@ describe("sendoff start, on a machine with Node alone", () => {
     for (const value of [one.start.apiUrl, one.start.projectId, `Written to     ${file}`, `cat ${file}`]) {
       expect(one.output()).toContain(value);
     }
+    // Standard output is for whoever collects the log: nothing but lines of JSON.
+    const events = one
+      .log()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).event);
+    expect(events).toContain("sendoff.started");
     expect((await api(one, "/readyz")).status).toBe(200);
     const sessions = `/v1/projects/${one.start.projectId}/sessions`;
     const body = JSON.stringify({

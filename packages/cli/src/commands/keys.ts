@@ -42,7 +42,10 @@ Examples:
   command
     .command("revoke")
     .description("end a key for good")
-    .argument("<key>", "its id, how its id or the key itself begins (at least 4 characters), or the whole key")
+    .argument(
+      "<key>",
+      "its id, how its id or the key itself begins (at least 4 characters), or the whole key",
+    )
     .action((given: string) => overDatabase(io, (keys) => revoke(keys, given, io)));
   return command;
 }
@@ -118,7 +121,8 @@ const nameOf = ({ id, prefix, projectId }: Key): string =>
   `the key ${id}${prefix === null ? "" : ` (${prefix}…)`} of ${projectId === null ? "every project" : `project ${projectId}`}`;
 
 function notOne(keys: readonly Key[]): string {
-  const expected = "Expected an id, the beginning of an id or a key, or a whole key, as sendoff keys list shows.";
+  const expected =
+    "Expected an id, the beginning of an id or a key, or a whole key, as sendoff keys list shows.";
   return keys.length === 0
     ? `No key is meant by that, and none was revoked. ${expected}`
     : `${keys.length} keys begin so, and none was revoked: ${keys

@@ -10,10 +10,7 @@ const keptMax = 20_000;
 const dropEvery = 500;
 
 /** Makes an inspector for a project. Its token is part of its address and is answered here alone. */
-export async function createInspector(
-  db: pg.Pool | pg.PoolClient,
-  projectId: string,
-): Promise<string> {
+export async function createInspector(db: pg.Pool | pg.PoolClient, projectId: string): Promise<string> {
   const token = randomBytes(24).toString("base64url");
   await db.query("INSERT INTO inspectors (inspector_id, project_id, token_hash) VALUES ($1, $2, $3)", [
     randomUUID(),
