@@ -41,7 +41,7 @@ const partMin = 4;
  * The keys that somebody means, by an id, by how an id or a key begins, or by a whole key. A whole key is found by its hash,
  * so also one whose beginning was not kept.
  */
-export function keysMeant<Key extends Pick<FindableKey, "id" | "prefix" | "hash">>(
+function keysMeant<Key extends Pick<FindableKey, "id" | "prefix" | "hash">>(
   keys: readonly Key[],
   given: string,
 ): Key[] {
