@@ -47,11 +47,11 @@ export function buildDashboard() {
 }
 
 function buildPages(wanted) {
-  console.log("Building the dashboard ...");
+  console.error("Building the dashboard ...");
   const { status, error } = spawnSync(
     process.execPath,
     [join(root, "node_modules/vite/bin/vite.js"), "build", "--logLevel", "warn"],
-    { cwd: folder, stdio: "inherit" },
+    { cwd: folder, stdio: ["inherit", process.stderr, "inherit"] },
   );
   if (error) throw error;
   if (status !== 0) {

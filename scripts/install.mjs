@@ -11,7 +11,9 @@ const oldestNode = [20, 19];
 
 /** Runs a command in the checkout and ends the process when it fails. */
 function run(command, args, options = {}) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  // What these say is for people: standard output is for the log of what is started.
+  const stdio = ["inherit", process.stderr, "inherit"];
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio, ...options });
   if (error) throw error;
   if (status !== 0) {
     console.error(`\n${command} ${args.join(" ")} failed with status ${status}.`);
@@ -55,7 +57,7 @@ function isInstalled() {
 export function installAndBuild() {
   checkNode();
   if (!isInstalled()) {
-    console.log("Installing ...");
+    console.error("Installing ...");
     run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
       shell: process.platform === "win32",
     });

@@ -59,6 +59,7 @@ const topFiles = [
   "config.ts",
   "ground.ts",
   "index.ts",
+  "installation-keys.ts",
   "installation.ts",
   "main.ts",
   "report-told.ts",

@@ -60,7 +60,8 @@ describe("with a server", () => {
     "docs/%s runs, and prints what it shows",
     async (name) => {
       const ports = await freePorts(1);
-      const env = { SENDOFF_DATA: server.dataFolder };
+      // The shell of an operator, who has the database.
+      const env = { SENDOFF_DATA: server.dataFolder, DATABASE_URL: server.database.url };
       const ran = await runDocument(join(docs, name), { folder, env, replace: [["4710", String(ports[0])]] });
       expect(ran.blocks.length).toBeGreaterThan(2);
     },

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,12 +9,21 @@ import { until } from "./until.ts";
 
 const command = resolve(import.meta.dirname, "../packages/cli/bin/sendoff.js");
 
+/** start.json of the first start on a database, which has made its keys. */
+export type FirstStart = StartFile & {
+  readonly inspectorUrl: string;
+  readonly projectKey: string;
+  readonly developerKey: string;
+};
+
 /** `sendoff start` in a process of its own, as a user runs it. */
 export interface SendoffProcess {
   readonly child: ChildProcess;
-  readonly start: StartFile;
-  /** What it has printed so far. */
+  readonly start: FirstStart;
+  /** What it has printed so far, on both streams. */
   output(): string;
+  /** What it has printed on standard output: the log. */
+  log(): string;
   /** Sends a signal and waits for the end; answers the exit code, or the signal that ended it. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
@@ -46,8 +56,10 @@ export async function startProcess(
 ): Promise<SendoffProcess> {
   const child = spawn(process.execPath, script, { env: { ...process.env, ...env } });
   let text = "";
+  let log = "";
   child.stdout?.on("data", (chunk: Buffer) => {
     text += chunk;
+    log += chunk;
   });
   child.stderr?.on("data", (chunk: Buffer) => {
     text += chunk;
@@ -61,11 +73,12 @@ export async function startProcess(
     },
     60_000,
   );
-  const start = JSON.parse(await readFile(join(env.SENDOFF_DATA ?? "", "start.json"), "utf8")) as StartFile;
+  const start = JSON.parse(await readFile(join(env.SENDOFF_DATA ?? "", "start.json"), "utf8")) as FirstStart;
   return {
     child,
     start,
     output: () => text,
+    log: () => log,
     async end(signal) {
       child.kill(signal);
       const [code, by] = await ended;
@@ -79,4 +92,29 @@ export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "sendoff-test-data-"));
   await chmod(folder, 0o755);
   return folder;
+}
+
+/** A process and its children, their children and so on, as Linux tells them. */
+export function processTree(pid: number): number[] {
+  const parents = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => [Number(name), statOf(Number(name))?.parent] as const);
+  const below = (one: number): number[] => [
+    one,
+    ...parents.filter(([, parent]) => parent === one).flatMap(([child]) => below(child)),
+  ];
+  return below(pid);
+}
+
+/** Whether a process runs. A zombie has ended: only its parent never asked for it. */
+export const isRunning = (pid: number): boolean => !["Z", "X", undefined].includes(statOf(pid)?.state);
+
+function statOf(pid: number): { state: string; parent: number } | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [state = "", parent = ""] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state, parent: Number(parent) };
+  } catch {
+    return null;
+  }
 }

@@ -1,14 +1,14 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StartFile } from "@sendoff/contract";
 import type pg from "pg";
 import type { Resolver } from "../packages/server/src/egress/resolver.ts";
 import { startSendoff } from "../packages/server/src/main.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
+import type { FirstStart } from "./process.ts";
 
 /** A server that runs, with a way to ask it. */
-export interface ServerAtHand extends StartFile {
+export interface ServerAtHand extends FirstStart {
   /** Holds start.json. */
   readonly dataFolder: string;
   /** Sends a request with the project's key, or another. A string goes out as it is, anything else as JSON. */
@@ -16,7 +16,7 @@ export interface ServerAtHand extends StartFile {
 }
 
 /** What start.json says of a server, with a way to ask it. */
-export function atHand(start: StartFile, dataFolder: string): ServerAtHand {
+export function atHand(start: FirstStart, dataFolder: string): ServerAtHand {
   const { apiUrl, projectKey } = start;
   return {
     ...start,
@@ -79,8 +79,10 @@ export async function startTestServer(
   });
   const { start } = running;
   if (start === null) throw new Error("a server with an API writes start.json");
+  // A further process on a database knows no key; those of the first one open it as well.
+  const { inspectorUrl, projectKey, developerKey } = beside ?? (start as FirstStart);
   return {
-    ...atHand(start, dataFolder),
+    ...atHand({ ...start, inspectorUrl, projectKey, developerKey }, dataFolder),
     database,
     pool: database.pool,
     async stop() {

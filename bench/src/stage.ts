@@ -108,7 +108,10 @@ export async function openSpread(run: Run, roles: readonly Role[]): Promise<Spre
 }
 
 function reach({ scope }: Run, start: StartFile): Pick<ApiStage, "api" | "developerKey"> {
+  const { developerKey } = start;
+  if (developerKey === null)
+    throw new Error("The first process of a database makes its keys; this one knows none.");
   const api = new Pool(start.apiUrl, { connections: apiConnections, pipelining: 1 });
   scope.add(() => api.destroy());
-  return { api, developerKey: start.developerKey };
+  return { api, developerKey };
 }

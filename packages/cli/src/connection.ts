@@ -63,9 +63,9 @@ export function findConnection(flags: ConnectionFlags, env: Io["env"], folder = 
     start !== null && (given.apiUrl === undefined || given.apiUrl === trimmed(start.apiUrl)) ? start : null;
   const apiUrl = given.apiUrl ?? trimmed(own?.apiUrl);
   if (apiUrl === undefined) throw new CommandFailure(notFound(startFile));
-  const key = given.key ?? own?.projectKey;
+  const key = given.key ?? own?.projectKey ?? null;
   const projectId = given.projectId ?? own?.projectId;
-  if (key === undefined) throw new CommandFailure(incomplete(apiUrl, "key", "--key or SENDOFF_KEY"));
+  if (key === null) throw new CommandFailure(noKey(apiUrl, own === null ? null : startFile));
   if (projectId === undefined) {
     throw new CommandFailure(incomplete(apiUrl, "project", "--project or SENDOFF_PROJECT"));
   }
@@ -109,9 +109,9 @@ export function findInstallation(
   if (flags.key !== undefined) keys.push({ key: flags.key, from: "--key" });
   else if (env.SENDOFF_KEY !== undefined) keys.push({ key: env.SENDOFF_KEY, from: "SENDOFF_KEY" });
   else if (own !== null) {
-    keys.push({ key: own.developerKey, from: path }, { key: own.projectKey, from: path });
+    for (const key of [own.developerKey, own.projectKey]) if (key !== null) keys.push({ key, from: path });
   }
-  if (keys.length === 0) throw new CommandFailure(incomplete(apiUrl, "key", "--key or SENDOFF_KEY"));
+  if (keys.length === 0) throw new CommandFailure(noKey(apiUrl, own === null ? null : path));
   return { apiUrl: checkedUrl(apiUrl, "API URL"), keys };
 }
 
@@ -123,8 +123,10 @@ export function findInspector(flags: ConnectionFlags, env: Io["env"], folder = p
   const start = readStartFile(startFile);
   if (start === null) throw new CommandFailure(notFound(startFile));
   const apiUrl = trimmed(flags.api ?? env.SENDOFF_API_URL);
-  if (apiUrl !== undefined && apiUrl !== trimmed(start.apiUrl)) {
-    throw new CommandFailure(incomplete(apiUrl, "inspector", "--inspector or SENDOFF_INSPECTOR_URL"));
+  const isOther = apiUrl !== undefined && apiUrl !== trimmed(start.apiUrl);
+  if (isOther || start.inspectorUrl === null) {
+    const how = "--inspector or SENDOFF_INSPECTOR_URL";
+    throw new CommandFailure(incomplete(apiUrl ?? start.apiUrl, "inspector", how));
   }
   return start.inspectorUrl;
 }
@@ -171,6 +173,15 @@ const trimmed = (url: string | undefined): string | undefined => url?.replace(/\
 
 const notFound = (startFile: string): string =>
   `No server found: ${startFile} does not exist, and neither --api nor SENDOFF_API_URL names one. Start it with npm start.`;
+
+/** @param startFile that of this server, which has no key; null: there is none. */
+const noKey = (apiUrl: string, startFile: string | null): string => {
+  const made =
+    startFile === null
+      ? ""
+      : ` ${startFile} has none, for it was written when the database had keys already, or they were revoked; sendoff keys create makes one.`;
+  return `${incomplete(apiUrl, "key", "--key or SENDOFF_KEY")}${made}`;
+};
 
 const incomplete = (apiUrl: string, what: string, how: string): string =>
   `No ${what} is known for ${apiUrl}: give ${how}.`;

@@ -1,12 +1,14 @@
 import { Command, CommanderError } from "commander";
 import { NoAnswer } from "./api.ts";
 import { checkCommand } from "./commands/check.ts";
+import { connectionCommand } from "./commands/connection.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { listenCommand } from "./commands/listen.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { projectsCommand } from "./commands/projects.ts";
 import { reconcileCommand } from "./commands/reconcile.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { secretCommand } from "./commands/secret.ts";
 import { simulateCommand } from "./commands/simulate.ts";
 import { apiCommand, startCommand, workerCommand } from "./commands/start.ts";
 import { tailCommand } from "./commands/tail.ts";
@@ -51,7 +53,9 @@ export function program(io: Io, setStatus: (status: number) => void): Command {
     replayCommand(io, setStatus),
     reconcileCommand(io, setStatus),
     projectsCommand(io),
-    keysCommand(io, setStatus),
+    connectionCommand(io, setStatus),
+    secretCommand(io),
+    keysCommand(io),
   ];
   for (const command of commands) {
     root.addCommand(command.copyInheritedSettings(root));

@@ -1,4 +1,4 @@
-// logs, replay, reconcile, keys and projects against a real server.
+// logs, replay, reconcile, projects, connection and secret against a real server.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -188,7 +188,7 @@ test("reconcile finds what a receiver does not hold, and sends it again", async 
   });
 });
 
-test("projects are listed and created, and keys are told without being shown", async () => {
+test("projects are listed and created, and the keys in use are told without being shown", async () => {
   const created = await sendoff("projects", "create", "Clinic", "--json");
   const [project] = lines(created.out);
   expect(project).toMatchObject({ name: "Clinic", key: expect.stringMatching(/^sk_/) });
@@ -203,27 +203,33 @@ test("projects are listed and created, and keys are told without being shown", a
     err: expect.stringContaining("missing required argument"),
   });
 
-  const keys = lines((await sendoff("keys", "--json")).out);
+  const keys = lines((await sendoff("connection", "--json")).out);
   expect(keys).toMatchObject([
     { kind: "developer", works: true },
     { kind: "project", works: true, projects: [server.projectId] },
   ]);
-  const shown = (await sendoff("keys")).out;
+  const shown = (await sendoff("connection")).out;
   expect(shown).not.toContain(server.developerKey);
   expect(shown).not.toContain(server.projectKey);
-  const wrong = await run(["keys"], { SENDOFF_DATA: server.dataFolder, SENDOFF_KEY: `sk_${"x".repeat(43)}` });
+  const wrong = await run(["connection"], {
+    SENDOFF_DATA: server.dataFolder,
+    SENDOFF_KEY: `sk_${"x".repeat(43)}`,
+  });
   expect(wrong).toMatchObject({ status: 1, out: expect.stringContaining("wrong_key") });
-  const rotated = await sendoff("keys", "rotate-secret", "--overlap", "0s");
+  const rotated = await sendoff("secret", "rotate", "--overlap", "0s");
   expect(rotated.out).toMatch(/^whsec_\S+\n$/);
   expect(rotated.err).toContain("The old one signs no more.");
 });
 
 test("each command shows examples, and a missing server is told in one sentence", async () => {
-  for (const name of ["listen", "trigger", "check", "logs", "replay", "reconcile", "keys", "projects"]) {
+  for (const name of [
+    ...["listen", "trigger", "check", "logs", "replay", "reconcile", "projects"],
+    ...["connection", "secret", "keys"],
+  ]) {
     expect((await run([name, "--help"])).out, name).toContain("Examples:\n  $ sendoff");
   }
   const away = { SENDOFF_API_URL: "http://127.0.0.1:9", SENDOFF_KEY: "sk_x" };
-  expect(await run(["keys"], away)).toMatchObject({
+  expect(await run(["connection"], away)).toMatchObject({
     status: 2,
     err: expect.stringContaining("does not answer (ECONNREFUSED)"),
   });

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { findConnection, findInspector } from "../src/connection.ts";
+import { findConnection, findInspector, findInstallation } from "../src/connection.ts";
 
 const start = {
   apiUrl: "http://127.0.0.1:4600",
@@ -93,4 +93,20 @@ test("the inspector is found by flag, environment or start.json, and not for ano
   expect(() => findInspector({ api: "http://e" }, {}, folder)).toThrow(
     /No inspector is known for http:\/\/e/,
   );
+});
+
+test("a start.json without keys or inspector is told in a sentence that says how to make a key", () => {
+  writeStart(".sendoff", { ...start, inspectorUrl: null, projectKey: null, developerKey: null });
+  const noKey =
+    /^No key is known for http:\/\/127.0.0.1:4600: give --key or SENDOFF_KEY\. .*start\.json has none.*keys create/;
+  expect(() => findConnection({}, {}, folder)).toThrow(noKey);
+  expect(() => findInstallation({}, {}, folder)).toThrow(noKey);
+  expect(findConnection({}, { SENDOFF_KEY: "sk_env" }, folder)).toEqual({
+    ...fromStart,
+    key: "sk_env",
+    inspectorUrl: null,
+  });
+  expect(() => findInspector({}, {}, folder)).toThrow("No inspector is known for http://127.0.0.1:4600");
+  writeStart(".sendoff", { ...start, developerKey: null });
+  expect(findInstallation({}, {}, folder).keys.map(({ key }) => key)).toEqual([start.projectKey]);
 });

@@ -54,16 +54,21 @@ export const InspectorQuery = z
   .meta({ id: "InspectorQuery" });
 export type InspectorQuery = z.infer<typeof InspectorQuery>;
 
-/** What `sendoff start` writes to `start.json` (0600) for scripts. Behaviour, section 9. */
+/**
+ * What `sendoff start` and `sendoff api` write to `start.json` (0600) for scripts. Behaviour, section 9.
+ *
+ * The keys and the inspector's address are known to the start that made them alone: they are null in the file of a
+ * further process, and after the file was lost. A key that was revoked is null from the next start on.
+ */
 export const StartFile = z
   .object({
     apiUrl: z.url(),
     dashboardUrl: z.url().nullable(),
     signInUrl: z.url().nullable(),
-    inspectorUrl: z.url(),
+    inspectorUrl: z.url().nullable(),
     projectId: z.uuid(),
-    projectKey: z.string(),
-    developerKey: z.string(),
+    projectKey: z.string().nullable(),
+    developerKey: z.string().nullable(),
     pid: z.int(),
   })
   .meta({ id: "StartFile" });

@@ -10,9 +10,9 @@ import { createInspector } from "./inspector/inspector.ts";
 import type { Logger } from "./log.ts";
 import { keysInUse, reseal } from "./secrets/reseal.ts";
 import { createSealer, createSecretKey, parseSecretKey, type Sealer } from "./secrets/seal.ts";
-import { updateAgent } from "./tenancy/agents.ts";
-import { createKey } from "./tenancy/keys.ts";
-import { createProject, listProjects } from "./tenancy/projects.ts";
+import { checkedUpdate, updateAgentIn } from "./tenancy/agents.ts";
+import { createKey, isKeyOfUse } from "./tenancy/keys.ts";
+import { createProjectIn, listProjects } from "./tenancy/projects.ts";
 import { createSignInLink } from "./tenancy/sign-in.ts";
 
 /** The data folder does not fit the database. The message says what to do. */
@@ -110,40 +110,61 @@ export async function resealWithLatest(pool: pg.Pool, sealer: Sealer, log: Logge
   if (left === 0) log.info({ event: "secrets.old_keys_unused", keyId: sealer.keyId, oldKeyIds });
 }
 
+/** What a start needs to write start.json. */
+export interface StartParts {
+  readonly config: Config;
+  readonly pool: pg.Pool;
+  readonly sealer: Sealer;
+  readonly guard: Guard;
+  readonly log: Logger;
+}
+
 /**
- * What the first start makes and every start prints: a project whose agent points at the built-in inspector, and keys.
- * It is read back from start.json; what that file lacks (keys are stored as hashes) is made anew.
+ * Writes start.json, and makes on an empty database what it tells of: a project whose agent points at the built-in
+ * inspector, and keys. Keys are stored as hashes, so a later start has them from its start.json alone. Where that is
+ * missing they stay unknown: to make new ones would leave the old ones valid, and nobody would know of either.
  */
-export async function prepareFirstProject(
-  config: Config,
-  pool: pg.Pool,
-  sealer: Sealer,
-  guard: Guard,
-  apiUrl: string,
-  pid: number,
-): Promise<StartFile> {
-  const path = join(config.dataFolder, "start.json");
+export async function prepareStartFile(parts: StartParts, apiUrl: string, pid: number): Promise<StartFile> {
+  const { pool } = parts;
+  const path = startPathOf(parts.config);
   const stored = await storedStart(path, pool);
-  const made = stored ?? (await alone(pool, () => makeFirst(pool, sealer, guard, apiUrl)));
-  const start: StartFile = {
-    apiUrl,
-    dashboardUrl: `${apiUrl}/dashboard/`,
-    // Behind #, which browsers send to no server: it stands in no log.
-    signInUrl: `${apiUrl}/dashboard/sign-in#token=${await createSignInLink(pool)}`,
-    inspectorUrl: `${apiUrl}${new URL(made.inspectorUrl).pathname}`,
-    projectId: made.projectId,
-    projectKey: made.projectKey,
-    developerKey: made.developerKey,
-    pid,
-  };
-  if (stored !== null && stored.inspectorUrl !== start.inspectorUrl) {
-    await followInspector(pool, start.projectId, stored.inspectorUrl, start.inspectorUrl);
+  const known = stored ?? (await firstOrFurther(parts, path, apiUrl, pid));
+  const inspectorUrl = known.inspectorUrl && `${apiUrl}${new URL(known.inspectorUrl).pathname}`;
+  if (known.inspectorUrl !== null && inspectorUrl !== null && known.inspectorUrl !== inspectorUrl) {
+    await followInspector(pool, known.projectId, known.inspectorUrl, inspectorUrl);
   }
-  await writePrivate(path, `${JSON.stringify(start, null, 2)}\n`);
+  // Behind #, which browsers send to no server: it stands in no log.
+  const signInUrl = `${apiUrl}/dashboard/sign-in#token=${await createSignInLink(pool)}`;
+  const start = startFileOf({ ...known, inspectorUrl }, apiUrl, signInUrl, pid);
+  await writeStart(path, start);
   return start;
 }
 
-/** start.json of an earlier start on this very database, or null. */
+export const startPathOf = (config: Config): string => join(config.dataFolder, "start.json");
+
+/** What the start that made it knows of the first project, and others read of it. */
+type FirstProject = Pick<StartFile, "inspectorUrl" | "projectId" | "projectKey" | "developerKey">;
+
+const startFileOf = (
+  { inspectorUrl, projectId, projectKey, developerKey }: FirstProject,
+  apiUrl: string,
+  signInUrl: string | null,
+  pid: number,
+): StartFile => ({
+  apiUrl,
+  dashboardUrl: `${apiUrl}/dashboard/`,
+  signInUrl,
+  inspectorUrl,
+  projectId,
+  projectKey,
+  developerKey,
+  pid,
+});
+
+const writeStart = (path: string, start: StartFile): Promise<void> =>
+  writePrivate(path, `${JSON.stringify(start, null, 2)}\n`);
+
+/** start.json of an earlier start on this very database, without keys that were revoked since; or null. */
 async function storedStart(path: string, pool: pg.Pool): Promise<StartFile | null> {
   const text = await readIfThere(path);
   if (text === null) return null;
@@ -155,32 +176,47 @@ async function storedStart(path: string, pool: pg.Pool): Promise<StartFile | nul
   }
   if (!parsed.success) return null;
   const projects = await listProjects(pool, parsed.data.projectId);
-  return projects.length === 0 ? null : parsed.data;
+  if (projects.length === 0) return null;
+  const ofUse = async (key: string | null): Promise<string | null> =>
+    key !== null && (await isKeyOfUse(pool, key)) ? key : null;
+  const { projectKey, developerKey } = parsed.data;
+  return { ...parsed.data, projectKey: await ofUse(projectKey), developerKey: await ofUse(developerKey) };
 }
 
 /** Any number will do, as long as it is this one everywhere. */
 const firstProjectLock = 7_340_014;
 
-/** Of several processes that start on an empty database at once, one makes the first project and the others find it. */
-async function alone<Result>(pool: pg.Pool, work: () => Promise<Result>): Promise<Result> {
-  return inTransaction(pool, async (client) => {
+/**
+ * On an empty database the first project and its keys, else the oldest project there is, without keys. Of several
+ * processes that start on an empty database at once, one makes the first project and the others find it.
+ */
+function firstOrFurther(parts: StartParts, path: string, apiUrl: string, pid: number): Promise<FirstProject> {
+  return inTransaction(parts.pool, async (client) => {
     await client.query("SELECT pg_advisory_xact_lock($1)", [firstProjectLock]);
-    return work();
+    const [oldest] = await listProjects(client, null);
+    if (oldest !== undefined) {
+      return { inspectorUrl: null, projectId: oldest.id, projectKey: null, developerKey: null };
+    }
+    const made = await makeFirst(client, parts, apiUrl);
+    // Before the commit: keys that are valid and written nowhere would be lost with this process. A file whose keys
+    // were never committed is passed over by the next start.
+    await writeStart(path, startFileOf(made, apiUrl, null, pid));
+    parts.log.info({ event: "installation.first_project_made", projectId: made.projectId, writtenTo: path });
+    return made;
   });
 }
 
-type FirstProject = Pick<StartFile, "inspectorUrl" | "projectId" | "projectKey" | "developerKey">;
-
-/** On an empty database a project whose agent points at an inspector; else new keys for the oldest project there is. */
-async function makeFirst(pool: pg.Pool, sealer: Sealer, guard: Guard, apiUrl: string): Promise<FirstProject> {
-  const oldest = (await listProjects(pool, null))[0];
-  const project =
-    oldest === undefined
-      ? await createProject(pool, "First project")
-      : { id: oldest.id, key: await createKey(pool, { kind: "project", projectId: oldest.id }) };
-  const inspectorUrl = `${apiUrl}/inspect/${await createInspector(pool, project.id)}`;
-  const developerKey = await createKey(pool, { kind: "developer" });
-  if (oldest === undefined) await pointAtInspector(pool, sealer, guard, project.id, inspectorUrl);
+async function makeFirst(
+  client: pg.PoolClient,
+  { sealer, guard }: StartParts,
+  apiUrl: string,
+): Promise<FirstProject> {
+  const project = await createProjectIn(client, "First project");
+  const inspectorUrl = `${apiUrl}/inspect/${await createInspector(client, project.id)}`;
+  const { key: developerKey } = await createKey(client, { kind: "developer" });
+  const webhook = { postSessionWebhook: { url: inspectorUrl, events: [...agentEvents] } };
+  const checked = await checkedUpdate(webhook, guard);
+  await updateAgentIn(client, sealer, project.id, checked, new Map([["name", '"First agent"']]));
   return { inspectorUrl, projectId: project.id, projectKey: project.key, developerKey };
 }
 
@@ -191,18 +227,6 @@ async function followInspector(pool: pg.Pool, projectId: string, from: string, t
      WHERE project_id = $1 AND kind = 'agent' AND removed_at IS NULL AND url = $2`,
     [projectId, postUrl(from), postUrl(to)],
   );
-}
-
-async function pointAtInspector(
-  pool: pg.Pool,
-  sealer: Sealer,
-  guard: Guard,
-  projectId: string,
-  inspectorUrl: string,
-): Promise<void> {
-  const postSessionWebhook = { url: inspectorUrl, events: [...agentEvents] };
-  const kept = new Map([["name", '"First agent"']]);
-  await updateAgent(pool, sealer, guard, projectId, { postSessionWebhook }, kept);
 }
 
 /** Leaves for workers in other processes where the API is reached. */

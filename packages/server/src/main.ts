@@ -18,7 +18,7 @@ import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import type { RouteParts } from "./http/routes/all.ts";
 import { healthRoutes } from "./http/routes/health.ts";
-import { prepareFirstProject, readPublicUrl, storePublicUrl } from "./installation.ts";
+import { prepareStartFile, readPublicUrl, startPathOf, storePublicUrl } from "./installation.ts";
 import { createReportIntake, type ReportIntake } from "./lifecycle/apply.ts";
 import { watchDeadlines } from "./lifecycle/deadlines.ts";
 import { shareDispatcherLock } from "./outbox/dispatchers.ts";
@@ -147,14 +147,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   const start =
     apiUrl === null || options.role === "worker"
       ? null
-      : await prepareFirstProject(
-          config,
-          ground.pool,
-          ground.sealer,
-          guard,
-          apiUrl,
-          options.pid ?? process.pid,
-        );
+      : await prepareStartFile({ ...ground, guard }, apiUrl, options.pid ?? process.pid);
   const { pool } = ground;
   const recorded = { pool, intake, graces: config.graces, store, links, uploads, onKept: () => onKept() };
   const access = {
@@ -187,7 +180,7 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
   return {
     start,
     routes,
-    startPath: join(config.dataFolder, "start.json"),
+    startPath: startPathOf(config),
     async stop() {
       log.info({ event: "sendoff.draining" });
       await started.end();

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { readConfig } from "./config.ts";
 import { type EmbeddedPostgres, isEnded, startEmbedded } from "./database/embedded/embedded.ts";
@@ -15,6 +16,8 @@ export interface SupervisorOptions {
   readonly onProgress?: (sentence: string) => void;
   /** Gets each log line of the child, with its line break. */
   readonly onLog: (line: string) => void;
+  /** Gets each line that is none of the log, with its line break: what Node.js says of an end that nobody expected. */
+  readonly onOther: (line: string) => void;
 }
 
 /** How often the supervisor looks, in milliseconds. */
@@ -175,7 +178,8 @@ class Child {
       execArgv: ["--max-semi-space-size=8"],
     });
     this.#process = child;
-    forwardLines(child, this.#options.onLog);
+    forwardLines(child.stdout, this.#options.onLog);
+    forwardLines(child.stderr, this.#options.onOther);
     const beganMs = performance.now();
     return new Promise<Ready>((resolve, reject) => {
       const watch = watchOver(child);
@@ -231,13 +235,11 @@ function send(child: ChildProcess, message: ToChild): void {
   child.send(message, () => {});
 }
 
-function forwardLines(child: ChildProcess, onLog: (line: string) => void): void {
-  for (const stream of [child.stdout, child.stderr]) {
-    let rest = "";
-    stream?.setEncoding("utf8").on("data", (chunk: string) => {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) onLog(`${line}\n`);
-    });
-  }
+function forwardLines(stream: Readable | null, onLine: (line: string) => void): void {
+  let rest = "";
+  stream?.setEncoding("utf8").on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(`${line}\n`);
+  });
 }

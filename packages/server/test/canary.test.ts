@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { placeAudio } from "../../../test/audio.ts";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
+import type { FirstStart } from "../../../test/process.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
 import { until } from "../../../test/until.ts";
 import { type RunningHere, startSendoff } from "../src/main.ts";
@@ -95,7 +96,7 @@ beforeAll(async () => {
     },
     logTo: { write: (line) => lines.push(line) },
   });
-  const start = running.start as NonNullable<typeof running.start>;
+  const start = running.start as FirstStart;
   ({ apiUrl, projectId } = start);
   const made = JSON.parse(await ask("POST", "/v1/projects", start.developerKey, '{"name":"Canary"}')).data;
   secrets.set("database password", password);

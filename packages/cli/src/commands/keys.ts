@@ -1,107 +1,132 @@
-import { Project, RotatedSecret } from "@sendoff/contract";
+import type { InstallationKeys } from "@sendoff/server";
 import { Command } from "commander";
-import { Api, errorSentence } from "../api.ts";
-import {
-  type ConnectionFlags,
-  type FoundKey,
-  findConnection,
-  findInstallation,
-  withProjectFlags,
-  withServerFlags,
-} from "../connection.ts";
 import { CommandFailure, exitStatus, type Io } from "../io.ts";
-import { ask, dataAs } from "../paged.ts";
-import { patiently } from "../patience.ts";
 import { tableText } from "../table.ts";
 import { jsonLine } from "../visible.ts";
 
-interface Flags extends ConnectionFlags {
-  readonly overlap?: string;
+interface JsonFlag {
   readonly json?: true;
 }
 
-/** A key with what the server says of it. The key itself is not shown. */
-interface KeyView {
-  readonly key: string;
-  readonly kind: string;
-  readonly from: string;
-  readonly works: boolean;
-  readonly projects: readonly string[];
-  readonly problem: string | null;
+interface CreateFlags extends JsonFlag {
+  readonly developer?: true;
+  readonly project?: string;
 }
 
-/** `sendoff keys`: the keys that the commands use, and the signing secret. */
-export function keysCommand(io: Io, setStatus: (status: number) => void): Command {
+/** `sendoff keys`: the keys of an installation, for its operator, over the database. */
+export function keysCommand(io: Io): Command {
   const help = `
+They are read and written in the database: that of DATABASE_URL, else the embedded PostgreSQL of
+SENDOFF_DATA (.sendoff), whether Sendoff runs on it or not. No key is needed, and no server.
+
 Examples:
-  $ sendoff keys                                 which keys are used here, and what they open
-  $ sendoff keys rotate-secret                   a new signing secret of the agent's webhook; the old one signs along for 24 h
-  $ sendoff keys rotate-secret --overlap 0s      the same after a leak: the old one ends at once`;
-  const command = withServerFlags(new Command("keys"))
-    .description("show which keys the commands use and what they open, or rotate the signing secret")
+  $ sendoff keys list                            every key: how it begins, what it opens, when it was last used
+  $ sendoff keys create --developer              a new developer key, which is shown once
+  $ sendoff keys create --project 8f3e2c91-4a7b-4d6e-a23c-9b1f5e8d4c20      a new key of one project
+  $ sendoff keys revoke sk_GXXp                  every process refuses it within a second`;
+  const command = new Command("keys")
+    .description("list, create and revoke the keys of an installation, in its database")
+    .addHelpText("after", help);
+  command
+    .command("list")
+    .description("show every key, never its text: how it begins, what it opens, when it was last used")
     .option("--json", "print one JSON object a line")
-    .addHelpText("after", help)
-    .action(async (flags: Flags) => setStatus(await show(flags, io)));
-  const rotate = withProjectFlags(new Command("rotate-secret"))
-    .description("make a new signing secret of the agent's webhook, which is shown once")
-    .option("--overlap <duration>", "for how long the old one signs along, 0s to 7d (default: 24h)")
-    .option("--json", "print one JSON object")
-    .action((_own, self: Command) => rotateSecret(self.optsWithGlobals<Flags>(), io));
-  command.addCommand(rotate);
+    .action((flags: JsonFlag) => overDatabase(io, (keys) => list(keys, flags, io)));
+  command
+    .command("create")
+    .description("make a key, which is shown once")
+    .option("--developer", "a key that opens every project")
+    .option("--project <id>", "a key that opens this project")
+    .option("--json", "print one JSON object, also where the output is no terminal")
+    .action((flags: CreateFlags) => create(flags, io));
+  command
+    .command("revoke")
+    .description("end a key for good")
+    .argument(
+      "<key>",
+      "its id, how its id or the key itself begins (at least 4 characters), or the whole key",
+    )
+    .action((given: string) => overDatabase(io, (keys) => revoke(keys, given, io)));
   return command;
 }
 
-async function show(flags: Flags, io: Io): Promise<number> {
-  const { apiUrl, keys } = findInstallation(flags, io.env);
-  const views: KeyView[] = [];
-  for (const found of keys) views.push(await viewOf(apiUrl, found));
-  if (flags.json === true) for (const view of views) io.stdout.write(`${jsonLine(view)}\n`);
+async function overDatabase<Result>(
+  io: Io,
+  work: (keys: InstallationKeys) => Promise<Result>,
+): Promise<Result> {
+  // Loaded here, so that the other commands need not wait for it.
+  const { StartError, withInstallationKeys } = await import("@sendoff/server");
+  try {
+    return await withInstallationKeys(io.env, work);
+  } catch (error) {
+    if (error instanceof StartError) throw new CommandFailure(error.message, exitStatus.unusable);
+    throw error;
+  }
+}
+
+type Key = Awaited<ReturnType<InstallationKeys["list"]>>[number];
+
+async function list(keys: InstallationKeys, flags: JsonFlag, io: Io): Promise<void> {
+  const all = await keys.list();
+  if (flags.json === true) for (const key of all) io.stdout.write(`${jsonLine(key)}\n`);
   else {
-    const rows = views.map((view) => [
-      view.key,
-      view.kind,
-      view.problem ??
-        (view.kind === "developer" ? `every project (${view.projects.length})` : view.projects.join(", ")),
-      view.from,
+    const rows = all.map((key) => [
+      key.id,
+      key.prefix === null ? "" : `${key.prefix}…`,
+      key.projectId ?? "every project",
+      momentOf(key.createdAt),
+      momentOf(key.lastUsedAt),
+      momentOf(key.revokedAt),
     ]);
-    io.stdout.write(tableText(["key", "kind", "opens", "found in"], rows));
-  }
-  return views.every(({ works }) => works) ? exitStatus.fine : exitStatus.wrong;
-}
-
-async function viewOf(apiUrl: string, { key, from }: FoundKey): Promise<KeyView> {
-  const api = new Api(apiUrl, key, 1);
-  const kind = key.startsWith("dk_") ? "developer" : key.startsWith("sk_") ? "project" : "unknown";
-  const shown = `${key.slice(0, 3)}…${key.slice(-4)}`;
-  try {
-    const result = await patiently(() => api.request("GET", "/v1/projects"), 5_000);
-    if (result.kind === "gave-up") throw new CommandFailure(`${result.reason}. Start it with npm start.`);
-    const works = result.answer.status === 200;
-    const projects = works ? dataAs(result.answer, Project.array(), "The projects").map(({ id }) => id) : [];
-    return { key: shown, kind, from, works, projects, problem: works ? null : errorSentence(result.answer) };
-  } finally {
-    await api.close();
+    io.stdout.write(tableText(["id", "key", "opens", "created", "last used", "revoked"], rows));
   }
 }
 
-async function rotateSecret(flags: Flags, io: Io): Promise<void> {
-  const { apiUrl, key, projectId } = findConnection(flags, io.env);
-  const api = new Api(apiUrl, key, 1);
-  try {
-    const body = flags.overlap === undefined ? {} : { overlap: flags.overlap };
-    const answer = await ask(api, "POST", `/v1/projects/${projectId}/agent/webhook/secret`, body);
-    const secret = dataAs(answer, RotatedSecret, "The secret");
-    if (flags.json === true) io.stdout.write(`${jsonLine(secret)}\n`);
-    else {
-      const { signingSecret, oldSecretEndsAt } = secret;
-      const old =
-        oldSecretEndsAt === null
-          ? "The old one signs no more."
-          : `The old one signs along until ${oldSecretEndsAt}.`;
-      io.stdout.write(`${signingSecret}\n`);
-      io.stderr.write(`It is shown once: give it to the receiver now. ${old}\n`);
-    }
-  } finally {
-    await api.close();
+/** To the second. */
+const momentOf = (moment: Date | null): string => moment?.toISOString().replace(/\.\d+/, "") ?? "";
+
+async function create(flags: CreateFlags, io: Io): Promise<void> {
+  const { developer, project } = flags;
+  if ((developer === true) === (project !== undefined)) {
+    throw new CommandFailure(
+      "Say what the key is to open: either --developer (every project) or --project <id> (one).",
+    );
   }
+  // Before it is made: a key that nobody has seen would be valid for ever.
+  if (flags.json !== true && io.stdout.isTTY !== true) {
+    throw new CommandFailure(
+      "The output is no terminal, and a key belongs in no log. Give --json to have it printed there all the same.",
+    );
+  }
+  const { id, key } = await overDatabase(io, (keys) => keys.create(project ?? null));
+  if (flags.json === true) io.stdout.write(`${jsonLine({ id, key, projectId: project ?? null })}\n`);
+  else {
+    io.stdout.write(`${key}\n`);
+    io.stderr.write(`It is shown once, and its id is ${id}. Give it to commands by SENDOFF_KEY.\n`);
+  }
+}
+
+async function revoke(keys: InstallationKeys, given: string, io: Io): Promise<void> {
+  const result = await keys.revoke(given);
+  if (result.outcome === "not-one") throw new CommandFailure(notOne(result.keys));
+  const { key } = result;
+  io.stdout.write(
+    result.outcome === "revoked"
+      ? `Revoked ${nameOf(key)}. Every process refuses it within a second.\n`
+      : `Nothing was done: ${nameOf(key)} was revoked at ${momentOf(key.revokedAt)}.\n`,
+  );
+}
+
+const nameOf = ({ id, prefix, projectId }: Key): string =>
+  `the key ${id}${prefix === null ? "" : ` (${prefix}…)`} of ${projectId === null ? "every project" : `project ${projectId}`}`;
+
+function notOne(keys: readonly Key[]): string {
+  const expected =
+    "Expected an id, the beginning of an id or a key, or a whole key, as sendoff keys list shows.";
+  return keys.length === 0
+    ? `No key is meant by that, and none was revoked. ${expected}`
+    : `${keys.length} keys begin so, and none was revoked: ${keys
+        .slice(0, 5)
+        .map(({ id }) => id)
+        .join(", ")}${keys.length > 5 ? " ..." : ""}. Give more of one.`;
 }

@@ -1,6 +1,6 @@
-import type { StartFile } from "@sendoff/contract";
 import type { Role, Running } from "@sendoff/server";
 import { Command } from "commander";
+import { banner, workerBanner } from "../banner.ts";
 import { CommandFailure, exitStatus, type Io } from "../io.ts";
 import { visible } from "../visible.ts";
 
@@ -8,7 +8,7 @@ import { visible } from "../visible.ts";
 export function startCommand(io: Io): Command {
   return new Command("start")
     .description("Start Sendoff: PostgreSQL (unless DATABASE_URL is set), the API and the deliveries.")
-    .option("--log", "print the log lines (JSON) as well; on when the output is not a terminal")
+    .option("--log", logHelp)
     .addHelpText("after", settingsHelp)
     .action((options: LogOption) => runUntilSignal(io, options, "all"));
 }
@@ -17,7 +17,7 @@ export function startCommand(io: Io): Command {
 export function apiCommand(io: Io): Command {
   return new Command("api")
     .description("Start the API alone, on the PostgreSQL of DATABASE_URL; deliveries are made by workers.")
-    .option("--log", "print the log lines (JSON) as well; on when the output is not a terminal")
+    .option("--log", logHelp)
     .addHelpText("after", settingsHelp)
     .action((options: LogOption) => runUntilSignal(io, options, "api"));
 }
@@ -26,16 +26,22 @@ export function apiCommand(io: Io): Command {
 export function workerCommand(io: Io): Command {
   return new Command("worker")
     .description("Start a worker alone, on the PostgreSQL of DATABASE_URL: deliveries and deadlines.")
-    .option("--log", "print the log lines (JSON) as well; on when the output is not a terminal")
+    .option("--log", logHelp)
     .addHelpText("after", settingsHelp)
     .action((options: LogOption) => runUntilSignal(io, options, "worker"));
 }
+
+const logHelp = "print the log lines (JSON) as well; on when standard output is not a terminal";
 
 interface LogOption {
   readonly log?: boolean;
 }
 
 const settingsHelp = `
+Log lines go to standard output, one line of JSON each, and words for people to standard error.
+Keys and the sign-in link are shown on a terminal alone; start.json in SENDOFF_DATA has them.
+SIGTERM and Ctrl-C end it when what is under way is finished; a second one ends it at once.
+
 Settings are environment variables:
   PORT                             4600; 0 takes any free port; a worker alone has a port only
                                    when it is set, for /healthz, /readyz and /metrics
@@ -79,43 +85,56 @@ Examples:
   $ DATABASE_URL=postgres://sendoff:secret@db:5432/sendoff sendoff api
   $ DATABASE_URL=postgres://sendoff:secret@db:5432/sendoff sendoff worker`;
 
+// Log lines go to standard output, where they are collected, and words for people to standard error: on one stream neither
+// could be read.
 async function runUntilSignal(io: Io, options: LogOption, role: Role): Promise<void> {
   const stop = stopSignal();
-  const running = await begin(io, options.log ?? !process.stdout.isTTY, role);
-  io.stdout.write(`${running.start === null ? workerBanner : banner(running.start, running.startPath)}\n`);
-  io.stdout.write(`\n${await stop}: finishing what is under way ...\n`);
+  const running = await begin(io, options.log ?? io.stdout.isTTY !== true, role);
+  const { start, startPath } = running;
+  const toTerminal = io.stderr.isTTY === true;
+  io.stderr.write(`${start === null ? workerBanner : banner({ start, startPath, toTerminal })}\n`);
+  io.stderr.write(`\n${await stop}: finishing what is under way ...\n`);
   await running.stop();
-  io.stdout.write("Sendoff has ended. Its data stays where it is.\n");
+  io.stderr.write("Sendoff has ended. Its data stays where it is.\n");
 }
 
 async function begin(io: Io, showLog: boolean, role: Role): Promise<Running> {
   // Loaded here, so that the other commands need not wait for a server's worth of code.
   const { StartError, startSendoff, superviseSendoff } = await import("@sendoff/server");
-  // Log lines go to standard error: what is on standard output is for people.
   const onLog = (line: string): void => {
-    if (showLog) io.stderr.write(line);
+    if (showLog) io.stdout.write(line);
     else showProblem(io, line);
   };
-  const onProgress = (sentence: string): void => void io.stdout.write(`${sentence}\n`);
+  const onOther = (line: string): void => void io.stderr.write(line);
+  const onProgress = (sentence: string): void => void io.stderr.write(`${sentence}\n`);
   try {
     // Whoever delivers is watched over; the API alone needs nobody for that.
     if (role === "api") return await startSendoff({ role, env: process.env, logTo: { write: onLog } });
-    return await superviseSendoff({ role, env: process.env, onProgress, onLog });
+    return await superviseSendoff({ role, env: process.env, onProgress, onLog, onOther });
   } catch (error) {
     if (error instanceof StartError) throw new CommandFailure(error.message, exitStatus.unusable);
     throw error;
   }
 }
 
+/**
+ * A signal that comes so soon after the first is the same one, in milliseconds: Ctrl-C goes to all that the terminal runs,
+ * and npm hands its own on.
+ */
+const sameSignalMs = 1_000;
+
 /** Resolves with the first signal to end. A second one ends at once. */
 function stopSignal(): Promise<string> {
   return new Promise((resolve) => {
-    let asked = false;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    let askedMs: number | null = null;
+    for (const [signal, name, status] of [
+      ["SIGINT", "Ctrl-C", 130],
+      ["SIGTERM", "SIGTERM", 143],
+    ] as const) {
       process.on(signal, () => {
-        if (asked) process.exit(130);
-        asked = true;
-        resolve(signal === "SIGINT" ? "Ctrl-C" : "SIGTERM");
+        if (askedMs !== null && performance.now() - askedMs > sameSignalMs) process.exit(status);
+        askedMs ??= performance.now();
+        resolve(name);
       });
     }
   });
@@ -129,37 +148,7 @@ function showProblem(io: Io, line: string): void {
     if (entry.level >= warn)
       io.stderr.write(`${entry.event ?? "problem"}: ${visible(entry.reason ?? line.trim(), 1_000)}\n`);
   } catch {
-    // Not a log line of ours: what Node itself says of an end that nobody expected.
+    // Not a log line of ours: something that a library has printed.
     io.stderr.write(line);
   }
-}
-
-const workerBanner = `
-The worker runs: it delivers what is due.
-
-Ctrl-C ends it.`;
-
-function banner(start: StartFile, startPath: string): string {
-  const rows: Array<[string, string]> = [
-    ["Dashboard", `${start.signInUrl} (signs you in once, within an hour)`],
-    ["API", start.apiUrl],
-    ["Inspector", `${start.inspectorUrl} (open it in a browser)`],
-    ["Project", start.projectId],
-    ["Project key", start.projectKey],
-    ["Developer key", start.developerKey],
-    ["Written to", startPath],
-  ];
-  const lines = rows.map(([name, value]) => `  ${name.padEnd(14)} ${value}`);
-  return [
-    "",
-    "Sendoff runs.",
-    "",
-    ...lines,
-    "",
-    "Next, in another terminal:",
-    "  npx sendoff simulate    plays sessions through the API",
-    "  npx sendoff tail        prints their webhooks as they arrive at the inspector",
-    "",
-    "Ctrl-C ends it.",
-  ].join("\n");
 }

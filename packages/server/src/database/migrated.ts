@@ -25,6 +25,7 @@ export const migrationNames = [
   "0019-tallies",
   "0020-lists",
   "0021-write-probes",
+  "0023-keys-for-operators",
   "0024-room-for-recordings",
   "0025-inspector-secrets",
 ] as const;
@@ -39,15 +40,16 @@ export async function isMigrated(pool: pg.Pool): Promise<boolean> {
 
 /** Whether it has these migrations and no others: there is nothing to do, and no newer version has been there. */
 export async function isCurrent(pool: pg.Pool): Promise<boolean> {
-  const { rows } = await pool.query<{ there: boolean }>(
-    "SELECT to_regclass('kysely_migration') IS NOT NULL AS there",
-  );
-  if (rows[0]?.there !== true) return false;
   const applied = await appliedMigrations(pool);
   return applied.length === migrationNames.length && migrationNames.every((name) => applied.includes(name));
 }
 
+/** None of a database that no Sendoff has started on. */
 async function appliedMigrations(pool: pg.Pool): Promise<string[]> {
+  const { rows: found } = await pool.query<{ there: boolean }>(
+    "SELECT to_regclass('kysely_migration') IS NOT NULL AS there",
+  );
+  if (found[0]?.there !== true) return [];
   const { rows } = await pool.query<{ name: string }>("SELECT name FROM kysely_migration");
   return rows.map(({ name }) => name);
 }

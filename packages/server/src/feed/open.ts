@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { systemClock } from "../clock.ts";
-import { dueChannel, type Listener, listen } from "../database/listen.ts";
 import type { Connection } from "../database/client.ts";
+import { dueChannel, type Listener, listen } from "../database/listen.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { createFeed, type Feed, type FeedStreams } from "./feed.ts";

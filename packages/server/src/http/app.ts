@@ -8,13 +8,14 @@ import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import { projectExists } from "../tenancy/projects.ts";
 import { createAdmission } from "./admission.ts";
-import { type AuthParts, authorize } from "./auth.ts";
+import { type AuthParts, authorize, isStillKnown, type Sender } from "./auth.ts";
 import { readJson } from "./body.ts";
 import { asRefusal } from "./failure.ts";
 import { headerOf } from "./headers.ts";
 import { errorBody, jsonHeaders } from "./json-answer.ts";
 import type { Answering } from "./listen.ts";
 import type { Answer, Call, Route } from "./route.ts";
+import type { StreamVariables } from "./sse.ts";
 import { validate } from "./validate.ts";
 
 export interface AppParts extends AuthParts {
@@ -25,7 +26,8 @@ export interface AppParts extends AuthParts {
   readonly publicUrl: string | null;
 }
 
-type AppContext = Context<{ Bindings: HttpBindings }>;
+type AppEnv = { Bindings: HttpBindings; Variables: StreamVariables };
+type AppContext = Context<AppEnv>;
 
 /** Projects are never deleted, so one that was seen need not be looked up again for a while. */
 const seenProjectsMax = 10_000;
@@ -33,7 +35,7 @@ const seenProjectsMs = 60_000;
 
 /** The HTTP application: each request goes by way of route, key, path, query and body to its handler. */
 export function createApp(parts: AppParts): Answering {
-  const app = new Hono<{ Bindings: HttpBindings }>();
+  const app = new Hono<AppEnv>();
   const seen = new LRUCache<string, true>({ max: seenProjectsMax, ttl: seenProjectsMs });
   const exists = async (projectId: string): Promise<boolean> => {
     if (seen.has(projectId)) return true;
@@ -78,21 +80,17 @@ async function serve(
   context: AppContext,
 ): Promise<Response> {
   const path: Record<string, string> = context.req.param();
-  const caller = await authorize(
-    parts,
-    {
-      authorization: headerOf(context.env.incoming, "authorization"),
-      incoming: context.env.incoming,
-      origins: {
-        method: context.req.method,
-        header: (name) => context.req.header(name),
-        publicUrl: parts.publicUrl,
-      },
+  const sender: Sender = {
+    authorization: headerOf(context.env.incoming, "authorization"),
+    incoming: context.env.incoming,
+    origins: {
+      method: context.req.method,
+      header: (name) => context.req.header(name),
+      publicUrl: parts.publicUrl,
     },
-    route.access,
-    path.projectId,
-    exists,
-  );
+  };
+  const caller = await authorize(parts, sender, route.access, path.projectId, exists);
+  context.set("isSenderKnown", () => isStillKnown(parts, sender));
   if (path.sessionId !== undefined) {
     validate(SessionId, path.sessionId, "invalid_path", "the session's id in the path");
   }

@@ -15,7 +15,7 @@ export interface AuthParts {
 }
 
 /** What a request says of its sender. */
-interface Sender {
+export interface Sender {
   /** Value of the Authorization header; several such headers come joined and match no key. */
   readonly authorization: string | undefined;
   readonly incoming: IncomingMessage;
@@ -25,6 +25,9 @@ interface Sender {
 
 /** Longest Authorization header that is looked at. A key with its scheme has 53 characters. */
 const headerMax = 200;
+
+const keyOf = (header: string): string | undefined =>
+  header.length > headerMax ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1];
 
 /**
  * Who sends a request, by the dashboard's cookie. Nothing but the dashboard's own pages may use it.
@@ -70,7 +73,7 @@ async function authenticate(parts: AuthParts, sender: Sender): Promise<Caller> {
       headers: { "www-authenticate": "Bearer" },
     });
   }
-  const key = header.length > headerMax ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1];
+  const key = keyOf(header);
   // A key that was right before is not a guess: others at its address cannot lock it out. One that is being looked up at
   // this moment is one guess, however many requests bring it.
   const tried = keys.wasRight(key) || keys.isAsked(key) ? null : await limits.takeTry(incoming);
@@ -92,6 +95,14 @@ async function authenticate(parts: AuthParts, sender: Sender): Promise<Caller> {
   await tried?.();
   await limits.takeRequest(caller.keyId);
   return caller;
+}
+
+/** Whether a sender that was let in would be let in now, for what goes on after it was: its key may be revoked since. */
+export async function isStillKnown({ keys, sessions }: AuthParts, sender: Sender): Promise<boolean> {
+  const { authorization: header } = sender;
+  if (header !== undefined) return (await keys.find(keyOf(header) ?? "")) !== null;
+  const token = cookieToken(sender.origins);
+  return token !== null && (await sessions.find(token)) !== null;
 }
 
 /**

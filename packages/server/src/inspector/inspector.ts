@@ -5,9 +5,9 @@ import { postTokenLength } from "../egress/inspector-url.ts";
 import { hashSecret } from "../tenancy/keys.ts";
 
 /** Makes an inspector for a project. Its token is part of its address and is answered here alone. */
-export async function createInspector(pool: pg.Pool, projectId: string): Promise<string> {
+export async function createInspector(db: pg.Pool | pg.PoolClient, projectId: string): Promise<string> {
   const token = randomBytes(24).toString("base64url");
-  await pool.query("INSERT INTO inspectors (inspector_id, project_id, token_hash) VALUES ($1, $2, $3)", [
+  await db.query("INSERT INTO inspectors (inspector_id, project_id, token_hash) VALUES ($1, $2, $3)", [
     randomUUID(),
     projectId,
     hashSecret(token),

@@ -53,30 +53,48 @@ export async function updateAgent(
   update: UpdateAgent,
   members: Map<string, string>,
 ): Promise<string | null> {
-  const given = update.postSessionWebhook;
   // Before the lock: names are looked up, which may take seconds.
-  const checked = given === undefined || given === null ? given : await checkedWebhook(given, guard);
-  return inTransaction(pool, async (client) => {
-    // The agent's row is the lock: two updates of one agent take turns.
-    const { rows } = await client.query<{ kept: string }>(
-      "SELECT kept_fields AS kept FROM agents WHERE project_id = $1 FOR UPDATE",
-      [projectId],
-    );
-    const kept = membersOf(rows[0]?.kept ?? "{}");
-    for (const field of keptAgentFields) {
-      const text = members.get(field);
-      if (text !== undefined) kept.set(field, text);
-    }
-    await client.query("UPDATE agents SET kept_fields = $2, updated_at = now() WHERE project_id = $1", [
-      projectId,
-      objectText(kept),
-    ]);
-    if (checked === undefined) return null;
-    const stored = await readAgentWebhook(client, sealer, projectId);
-    const webhook = checked === null ? null : inFull(checked, stored);
-    if (webhook !== null) await refuseAnother(client, projectId, webhook.url, stored?.endpointId ?? null);
-    return writeAgentWebhook(client, sealer, projectId, stored, webhook);
-  });
+  const checked = await checkedUpdate(update, guard);
+  return inTransaction(pool, (client) => updateAgentIn(client, sealer, projectId, checked, members));
+}
+
+/** The webhook of an update as it may be stored. undefined: it is not changed; null: it is removed. */
+export async function checkedUpdate(
+  { postSessionWebhook: given }: UpdateAgent,
+  guard: Guard,
+): Promise<CheckedUpdate> {
+  return given === undefined || given === null ? given : checkedWebhook(given, guard);
+}
+
+type CheckedUpdate = Awaited<ReturnType<typeof checkedWebhook>> | null | undefined;
+
+/** {@link updateAgent} within a transaction of the caller's, with what {@link checkedUpdate} let through. */
+export async function updateAgentIn(
+  client: pg.PoolClient,
+  sealer: Sealer,
+  projectId: string,
+  checked: CheckedUpdate,
+  members: Map<string, string>,
+): Promise<string | null> {
+  // The agent's row is the lock: two updates of one agent take turns.
+  const { rows } = await client.query<{ kept: string }>(
+    "SELECT kept_fields AS kept FROM agents WHERE project_id = $1 FOR UPDATE",
+    [projectId],
+  );
+  const kept = membersOf(rows[0]?.kept ?? "{}");
+  for (const field of keptAgentFields) {
+    const text = members.get(field);
+    if (text !== undefined) kept.set(field, text);
+  }
+  await client.query("UPDATE agents SET kept_fields = $2, updated_at = now() WHERE project_id = $1", [
+    projectId,
+    objectText(kept),
+  ]);
+  if (checked === undefined) return null;
+  const stored = await readAgentWebhook(client, sealer, projectId);
+  const webhook = checked === null ? null : inFull(checked, stored);
+  if (webhook !== null) await refuseAnother(client, projectId, webhook.url, stored?.endpointId ?? null);
+  return writeAgentWebhook(client, sealer, projectId, stored, webhook);
 }
 
 const urlPath = "postSessionWebhook.url";

@@ -15,8 +15,11 @@ interface ProjectRow {
 const view = (row: ProjectRow): Project => ({ ...row, createdAt: row.createdAt.toISOString() });
 
 /** Every project, or the one that a project key may see. Oldest first. */
-export async function listProjects(pool: pg.Pool, onlyProjectId: string | null): Promise<Project[]> {
-  const { rows } = await pool.query<ProjectRow>(
+export async function listProjects(
+  db: pg.Pool | pg.PoolClient,
+  onlyProjectId: string | null,
+): Promise<Project[]> {
+  const { rows } = await db.query<ProjectRow>(
     `SELECT ${projectColumns} FROM projects WHERE $1::uuid IS NULL OR project_id = $1 ORDER BY created_at, project_id`,
     [onlyProjectId],
   );
@@ -33,15 +36,17 @@ export async function projectExists(pool: pg.Pool, projectId: string): Promise<b
 }
 
 /** Makes a project with its agent and its first key, all or nothing. */
-export function createProject(pool: pg.Pool, name: string): Promise<CreatedProject> {
-  return inTransaction(pool, async (client) => {
-    const { rows } = await client.query<ProjectRow>(
-      `INSERT INTO projects (project_id, name) VALUES ($1, $2) RETURNING ${projectColumns}`,
-      [randomUUID(), name],
-    );
-    const project = rows[0] as ProjectRow;
-    await client.query("INSERT INTO agents (project_id) VALUES ($1)", [project.id]);
-    const key = await createKey(client, { kind: "project", projectId: project.id });
-    return { ...view(project), key };
-  });
+export const createProject = (pool: pg.Pool, name: string): Promise<CreatedProject> =>
+  inTransaction(pool, (client) => createProjectIn(client, name));
+
+/** The same within a transaction of the caller's. */
+export async function createProjectIn(client: pg.PoolClient, name: string): Promise<CreatedProject> {
+  const { rows } = await client.query<ProjectRow>(
+    `INSERT INTO projects (project_id, name) VALUES ($1, $2) RETURNING ${projectColumns}`,
+    [randomUUID(), name],
+  );
+  const project = rows[0] as ProjectRow;
+  await client.query("INSERT INTO agents (project_id) VALUES ($1)", [project.id]);
+  const { key } = await createKey(client, { kind: "project", projectId: project.id });
+  return { ...view(project), key };
 }

@@ -38,6 +38,12 @@ export interface Place {
   account: Account | null;
 }
 
+/** Whether an earlier start has made a cluster for this data folder, there or where the pointer leads. */
+export async function hasCluster(dataFolder: string): Promise<boolean> {
+  const found = [join(dataFolder, CLUSTER, "PG_VERSION"), join(dataFolder, POINTER)].map(statOrNull);
+  return (await Promise.all(found)).some((one) => one !== null);
+}
+
 /** Finds the place of an earlier start or makes a new one. Creates the data folder when it is missing. */
 export async function findPlace(dataFolder: string, tell: (sentence: string) => void): Promise<Place> {
   const isRoot = process.getuid?.() === 0;
