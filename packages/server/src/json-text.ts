@@ -11,7 +11,14 @@ export interface JsonBounds {
   readonly depthMax: number;
   /** Most members of all objects together. */
   readonly keysMax: number;
+  /** Most values of all objects and arrays together, an empty object or array counted twice: it costs the most to parse. */
+  readonly valuesMax: number;
+  /** Longest name of a member, in characters as it is written. */
+  readonly nameMax: number;
 }
+
+/** Which of {@link JsonBounds} a text breaks. */
+export type BrokenBound = "depthMax" | "keysMax" | "valuesMax" | "nameMax";
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -36,19 +43,28 @@ function stringEnd(text: string, start: number): number {
  * Says which bound a text breaks, or null. It runs before JSON.parse and without recursion: a body of 100,000 open
  * brackets costs one pass over it.
  */
-export function boundJson(text: string, bounds: JsonBounds): "too_deep" | "too_many_keys" | null {
+export function boundJson(text: string, bounds: JsonBounds): BrokenBound | null {
   let depth = 0;
   let keys = 0;
+  let values = 0;
+  let lastStringLength = 0;
   let at = 0;
   while (at < text.length) {
     const code = text.charCodeAt(at);
     if (code === quote) {
-      at = stringEnd(text, at);
+      const end = stringEnd(text, at);
+      lastStringLength = end - at - 2;
+      at = end;
       continue;
     }
-    if (isOpen(code) && ++depth > bounds.depthMax) return "too_deep";
+    if (isOpen(code) && ++depth > bounds.depthMax) return "depthMax";
     if (isClose(code)) depth--;
-    if (code === colon && ++keys > bounds.keysMax) return "too_many_keys";
+    // The first value of an object or an array comes behind its bracket, each further one behind a comma.
+    if ((isOpen(code) || code === comma) && ++values > bounds.valuesMax) return "valuesMax";
+    if (code === colon) {
+      if (++keys > bounds.keysMax) return "keysMax";
+      if (lastStringLength > bounds.nameMax) return "nameMax";
+    }
     at++;
   }
   return null;
@@ -56,15 +72,21 @@ export function boundJson(text: string, bounds: JsonBounds): "too_deep" | "too_m
 
 /** The same JSON without white space between its tokens. */
 export function compactJson(text: string): string {
-  let out = "";
+  // What lies between two spaces is taken at once: a text that grows by a token at a time costs a tree of all tokens.
+  const parts: string[] = [];
+  let from = 0;
   let at = 0;
   while (at < text.length) {
     const code = text.charCodeAt(at);
-    const end = code === quote ? stringEnd(text, at) : at + 1;
-    if (!isSpace(code)) out += text.slice(at, end);
-    at = end;
+    if (isSpace(code)) {
+      if (at > from) parts.push(text.slice(from, at));
+      from = at + 1;
+    }
+    at = code === quote ? stringEnd(text, at) : at + 1;
   }
-  return out;
+  if (from === 0) return text;
+  parts.push(text.slice(from));
+  return parts.join("");
 }
 
 /** Index of the next comma or closing bracket of the value that starts at `start` in compact text. */

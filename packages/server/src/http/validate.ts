@@ -5,11 +5,14 @@ import { Refusal } from "../refusal.ts";
 
 /** Most wrong fields that one answer tells of. */
 const detailsMax = 20;
+/** A name that is longer than any field's by so much is no slip of the pen; comparing it takes time by its length. */
+const likenessMax = 64;
 
 /**
  * The value as its schema has it.
  *
  * @param what the words for it in the sentence, such as "the body".
+ * @param most how many wrong fields are told of.
  * @throws Refusal with every wrong field: where it is, what was expected, and for an unknown one what may be meant.
  */
 export function validate<Schema extends z.ZodType>(
@@ -17,13 +20,14 @@ export function validate<Schema extends z.ZodType>(
   value: unknown,
   code: Extract<ErrorCode, "invalid_body" | "invalid_query" | "invalid_path">,
   what: string,
+  most: number = detailsMax,
 ): z.output<Schema> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const issues = result.error.issues.flatMap((issue) => spelledOut(issue));
-  const details = issues.slice(0, detailsMax).map((issue) => detailOf(issue, schema, value));
+  const details = issues.slice(0, most).map((issue) => detailOf(issue, schema, value));
   const sentences = details.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
-  const more = issues.length > detailsMax ? ` And ${issues.length - detailsMax} more.` : "";
+  const more = issues.length > most ? ` And ${issues.length - most} more.` : "";
   throw new Refusal(code, `Something in ${what} is wrong. ${sentences.join("; ")}.${more}`, { details });
 }
 
@@ -48,7 +52,7 @@ function messageOf(issue: Issue, schema: z.ZodType, value: unknown): string {
     const name = issue.keys[0] ?? "";
     const known = knownFields(schema, issue.path.slice(0, -1));
     if (known.includes(name)) return "not a field of this kind; leave it out";
-    const near = known.length === 0 ? "" : closest(name, known);
+    const near = known.length === 0 || name.length > likenessMax ? "" : closest(name, known);
     return near !== "" && distance(name, near) <= 3
       ? `unknown field; did you mean ${near}?`
       : `unknown field; expected ${known.length === 0 ? "none" : `one of ${known.join(", ")}`}`;
