@@ -24,6 +24,7 @@ const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
 const colon = 0x3a;
+const openArray = 0x5b;
 const isOpen = (code: number): boolean => code === 0x7b || code === 0x5b;
 const isClose = (code: number): boolean => code === 0x7d || code === 0x5d;
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
@@ -149,19 +150,60 @@ export function mergeMembers(base: string, changes: string): string {
 /** Whether two compact texts say the same, whatever the order of their keys. */
 export function sameJson(left: string, right: string): boolean {
   if (left === right) return true;
-  if (left.length !== right.length || left[0] !== right[0]) return false;
-  if (left.startsWith("[")) {
-    const others = elementsOf(right);
-    const own = elementsOf(left);
-    return own.length === others.length && own.every((text, index) => sameJson(text, others[index] ?? ""));
+  return left.length === right.length && left[0] === right[0] && sameTree(treeOf(left), treeOf(right));
+}
+
+/** A value of compact text: a scalar as its text, so that numbers and texts are compared as they were written. */
+type Tree = string | Tree[] | Map<string, Tree>;
+
+/** Reads the whole text once: going through each member's text anew, level by level, takes its depth times as long. */
+function treeOf(text: string): Tree {
+  let at = 0;
+  const read = (): Tree => {
+    const first = text.charCodeAt(at);
+    if (!isOpen(first)) {
+      const from = at;
+      at = first === quote ? stringEnd(text, at) : scalarEnd(text, at);
+      return text.slice(from, at);
+    }
+    const elements: Tree[] = [];
+    const members = new Map<string, Tree>();
+    const isArray = first === openArray;
+    at++;
+    while (!isClose(text.charCodeAt(at))) {
+      if (text.charCodeAt(at) === comma) at++;
+      if (isArray) {
+        elements.push(read());
+        continue;
+      }
+      const nameEnd = stringEnd(text, at);
+      const name = JSON.parse(text.slice(at, nameEnd)) as string;
+      at = nameEnd + 1;
+      members.set(name, read());
+    }
+    at++;
+    return isArray ? elements : members;
+  };
+  return read();
+}
+
+/** Index behind the number or the word that starts at `start`. */
+function scalarEnd(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && text.charCodeAt(at) !== comma && !isClose(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function sameTree(left: Tree, right: Tree): boolean {
+  if (typeof left === "string" || typeof right === "string") return left === right;
+  if (Array.isArray(left) || Array.isArray(right)) {
+    if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
+    return left.every((element, index) => sameTree(element, right[index] ?? ""));
   }
-  if (!left.startsWith("{")) return false;
-  const others = membersOf(right);
-  const own = membersOf(left);
-  if (own.size !== others.size) return false;
-  for (const [name, text] of own) {
-    const other = others.get(name);
-    if (other === undefined || !sameJson(text, other)) return false;
+  if (left.size !== right.size) return false;
+  for (const [name, value] of left) {
+    const other = right.get(name);
+    if (other === undefined || !sameTree(value, other)) return false;
   }
   return true;
 }

@@ -93,7 +93,7 @@ describe("P23: wrong keys from an address", () => {
       },
     });
 
-  test("beyond the limit get 429 without a look into the database; a key that was right before is served", async () => {
+  test("beyond the limit get 429, with few statements; a right key is let in, also one that was never seen", async () => {
     server = await startTestServer({ SENDOFF_WRONG_KEY_LIMIT: "5" });
     expect((await get(server.projectKey)).status).toBe(200);
     const lookups = vi.spyOn(pg.Client.prototype, "query");
@@ -104,8 +104,13 @@ describe("P23: wrong keys from an address", () => {
       ...Array(5).fill(401),
       ...Array(15).fill(429),
     ]);
-    const asked = lookups.mock.calls.filter(([query]) => (query as { name?: string }).name === "key-find");
-    expect(asked.length).toBe(5);
+    const asked = () =>
+      lookups.mock.calls.filter(([query]) => (query as { name?: string }).name === "keys-find");
+    expect(asked().length).toBeLessThan(10);
+    // The same ones again are known to be wrong.
+    const before = asked().length;
+    await Promise.all(Array.from({ length: 20 }, (_, n) => get(wrongKey("abcdefghijklmnopqrst"[n] ?? ""))));
+    expect(asked().length).toBe(before);
     const limited = answers.find(({ status }) => status === 429) as Response;
     const seconds = Number(limited.headers.get("retry-after"));
     expect(seconds).toBeGreaterThan(1);
@@ -115,9 +120,8 @@ describe("P23: wrong keys from an address", () => {
       message: expect.stringMatching(/^More than 5 requests with a wrong key .* try again in \d+ s\.$/),
     });
     expect((await get(server.projectKey)).status).toBe(200);
-    // A guess that hits is not told apart from one that misses.
-    expect((await get(server.developerKey)).status).toBe(429);
-    expect(await metric('sendoff_requests_limited_total{limit="address"}')).toBe(16);
+    expect((await get(server.developerKey)).status).toBe(200);
+    expect(await metric('sendoff_requests_limited_total{limit="address"}')).toBe(35);
   });
 
   test("right keys use none of it up, however many they are", async () => {
@@ -128,13 +132,16 @@ describe("P23: wrong keys from an address", () => {
     }
   });
 
-  test("many requests at once with a key that this process has not seen yet are one try", async () => {
+  test("many requests at once with a key that this process has not seen yet are one look-up", async () => {
     const own = await startTestServer({ SENDOFF_WRONG_KEY_LIMIT: "2" });
     server = own;
+    const lookups = vi.spyOn(pg.Client.prototype, "query");
     const answers = await Promise.all(
       Array.from({ length: 50 }, () => own.api("GET", "/v1/projects", undefined, own.projectKey)),
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    const asked = lookups.mock.calls.filter(([query]) => (query as { name?: string }).name === "keys-find");
+    expect(asked.length).toBe(1);
   });
 
   test("a look-up that fails is no try: nobody could say whether the key was right", async () => {
@@ -229,18 +236,6 @@ describe("P9: time and connections", () => {
     expect(slow.got()).toContain("408 Request Timeout");
   });
 
-  test("above the most connections one more is closed at once, and those that are open are served", async () => {
-    const port = await listenWith({ connectionsMax: 3, headersTimeoutMs: 20_000, requestTimeoutMs: 20_000 });
-    const three = [open(port), open(port), open(port)];
-    await until("three are open", async () => {
-      return (await new Promise<number>((resolve) => http?.getConnections((_e, n) => resolve(n)))) === 3;
-    });
-    await open(port).closed;
-    three[0]?.socket.write("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    await three[0]?.closed;
-    expect(three[0]?.got()).toContain("200 OK");
-  });
-
   test("2,000 idle connections do not keep a request waiting", async () => {
     server = await startTestServer();
     const port = Number(new URL(server.apiUrl).port);
@@ -262,7 +257,7 @@ describe("P9: time and connections", () => {
     const large = open(port, `${head}authorization: Bearer sk_${"a".repeat(1_000_000)}\r\n\r\n`);
     await large.closed;
     expect(large.got()).toMatch(/^HTTP\/1.1 431 /);
-    const asked = lookups.mock.calls.filter(([query]) => (query as { name?: string }).name === "key-find");
+    const asked = lookups.mock.calls.filter(([query]) => (query as { name?: string }).name === "keys-find");
     expect(asked).toEqual([]);
     expect((await server.api("GET", "/v1/projects")).status).toBe(200);
   });
@@ -272,9 +267,8 @@ describe("P9: time and connections", () => {
     let ended: unknown = null;
     const answer = async (_request: Request, env: object): Promise<Response> => {
       reading = true;
-      ended = await readJson((env as { incoming: IncomingMessage }).incoming).catch(
-        (error: unknown) => error,
-      );
+      const { incoming } = env as { incoming: IncomingMessage };
+      ended = await readJson(incoming, { bytesMax: 1_000 }).catch((error: unknown) => error);
       return new Response();
     };
     http = await listenHttp("127.0.0.1", 0, { admission: () => null, answer });

@@ -1,0 +1,202 @@
+// What a body costs the event loop, whatever its shape. A body of 1 MiB was found that took 300 ms, and one that took 3 s.
+import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import {
+  ConversationEnded,
+  CreateSession,
+  EndTextSession,
+  Reconcile,
+  Report,
+  SessionProgress,
+  SignIn,
+  UpdateAgent,
+} from "@sendoff/contract";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { bodyBytesMax, readJson } from "../src/http/body.ts";
+import { errorBody } from "../src/http/json-answer.ts";
+import { validate } from "../src/http/validate.ts";
+import { membersOf, sameJson } from "../src/json-text.ts";
+import { Refusal } from "../src/refusal.ts";
+import { randomOf } from "./random.ts";
+
+/** Longest that one body may hold the event loop, in milliseconds. */
+const mostMs = 50;
+const mib = 1024 * 1024;
+
+const filled = (part: string, bytes = mib - 20): string => part.repeat(Math.floor(bytes / part.length));
+const list = (part: string): string => `[${filled(`${part},`).slice(0, -1)}]`;
+const listOf = (count: number, part: (n: number) => string): string =>
+  `[${Array.from({ length: count }, (_, n) => part(n)).join(",")}]`;
+const object = (count: number, name: (n: number) => string, value: string): string =>
+  `{${Array.from({ length: count }, (_, n) => `"${name(n)}":${value}`).join(",")}}`;
+
+/** Bodies of at most 1 MiB, each the worst of its kind that is known. */
+const shapes: Readonly<Record<string, string>> = {
+  "empty objects": list("{}"),
+  "empty arrays": list("[]"),
+  "empty texts": list('""'),
+  "as many empty objects as may be": listOf(24_990, () => "{}"),
+  "as many numbers as may be": listOf(49_990, () => "1"),
+  "numbers with spaces": list(" 1 "),
+  "as many spaced numbers as may be": listOf(49_990, () => " 1 \n"),
+  "one number": `[${filled("1")}]`,
+  "one fraction": `[0.${filled("1")}]`,
+  "one exponent": `[1e${filled("1")}]`,
+  "long numbers": listOf(40_000, () => "1.2345678901234567e-300"),
+  "one name": `{"${filled("a")}":1}`,
+  "long names": object(1_000, (n) => `${n}${filled("k", 1_010)}`, "1"),
+  "as many names as may be": object(10_000, (n) => `${n}-${filled("k", 85)}`, "1"),
+  "names that are numbers": object(10_000, (n) => String(4_294_967_290 - n * 7_919), "1"),
+  "one name again and again": object(10_000, () => "a", "1"),
+  "names that are escaped": object(1_600, (n) => `${n}${filled("\\u0041", 600)}`, "1"),
+  "one text": `["${filled("a")}"]`,
+  "one escaped text": `["${filled("\\u0041")}"]`,
+  "one text of quotes": `["${filled('\\"')}"]`,
+  "one text of three bytes a letter": `["${filled("語", mib / 3 - 20)}"]`,
+  "deep arrays": listOf(780, () => `${"[".repeat(31)}1${"]".repeat(31)}`),
+  "deep objects": listOf(300, () => `${'{"a":'.repeat(31)}1${"}".repeat(31)}`),
+  "open brackets": filled("["),
+  "spaces alone": filled(" "),
+  "reports of unknown fields": listOf(1_000, (n) =>
+    object(10, (m) => `${m}${n}${filled("callDurations", 60)}`, '"x"'),
+  ),
+  "reports of wrong fields": listOf(1_000, (n) =>
+    JSON.stringify({
+      type: "call-ended",
+      sessionId: `a/${n}`,
+      callStatus: filled("x", 100),
+      callDuration: -1,
+      conversation: 1,
+      endedAt: filled("9", 500),
+    }),
+  ),
+  "wrong headers": `{"postSessionWebhook":{"url":1,"headers":${listOf(24_000, () => "{}")}}}`,
+  "wrong events": `{"postSessionWebhook":{"url":1,"events":${listOf(45_000, () => "1")}}}`,
+  "wrong pairs": `{"have":${listOf(16_000, () => "[1,2]")}}`,
+  "pairs of wrong ids": `{"have":${listOf(12_000, (n) => `["a/${n}","session.ended"]`)}}`,
+  "a moment": `{"endedAt":"${filled("2026-05-03T08:42:11.512")}"}`,
+  "a node": `{"currentNodeId":"${filled("\\ud800", 1_000_000)}"}`,
+};
+
+const schemas = {
+  SignIn,
+  CreateSession,
+  SessionProgress,
+  ConversationEnded,
+  EndTextSession,
+  Reconcile,
+  UpdateAgent,
+  "items of reports": z.array(z.unknown()).min(1).max(1_000),
+};
+
+const requestOf = (bytes: Buffer): IncomingMessage =>
+  Object.assign(Readable.from([bytes], { objectMode: false }), {
+    rawHeaders: ["content-type", "application/json", "content-length", String(bytes.length)],
+  }) as unknown as IncomingMessage;
+
+/** All that is done with a body before its route's handler, and the answer when it is refused. */
+async function costOf(text: string, schema: z.ZodType): Promise<{ ms: number; answerBytes: number }> {
+  const request = requestOf(Buffer.from(text));
+  // From when the body is there: reading it is done in pieces.
+  let begunMs = 0;
+  let begunCpu = process.cpuUsage();
+  const turn = async (): Promise<void> => {
+    begunMs = performance.now();
+    begunCpu = process.cpuUsage();
+  };
+  let answerBytes = 0;
+  const refused = (error: unknown): void => {
+    if (!(error instanceof Refusal)) throw error;
+    answerBytes += errorBody(error).length;
+  };
+  try {
+    const { value, text: compact } = await readJson(request, { bytesMax: bodyBytesMax, turn });
+    const whole = validate(schema, value, "invalid_body", "the body");
+    if (Array.isArray(whole)) {
+      for (const item of whole.slice(0, 250)) {
+        try {
+          validate(Report, item, "invalid_body", "this report", 5);
+        } catch (error) {
+          refused(error);
+        }
+      }
+    } else membersOf(compact);
+  } catch (error) {
+    refused(error);
+  }
+  const wallMs = performance.now() - begunMs;
+  const { user, system } = process.cpuUsage(begunCpu);
+  // Other processes of the machine lengthen the one, other threads of this process the other.
+  return { ms: Math.min(wallMs, (user + system) / 1_000), answerBytes };
+}
+
+/** The shortest of some runs: what the machine does besides is no cost of the body. */
+async function shortest(text: string, schema: z.ZodType): Promise<{ ms: number; answerBytes: number }> {
+  let best = await costOf(text, schema);
+  for (let run = 0; run < 4 && best.ms > mostMs / 4; run++) {
+    const next = await costOf(text, schema);
+    if (next.ms < best.ms) best = next;
+  }
+  return best;
+}
+
+describe.each(Object.entries(shapes))("a body of %s", (_name, text) => {
+  test("takes less than 50 ms of the event loop, and its answer is not much more than it", async () => {
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(mib);
+    for (const [name, schema] of Object.entries(schemas)) {
+      const { ms, answerBytes } = await shortest(text, schema);
+      expect(ms, name).toBeLessThan(mostMs);
+      expect(answerBytes, name).toBeLessThan(16_000 + 4 * text.length);
+    }
+  });
+});
+
+/** Ingredients that a search puts together: a shape that nobody thought of. */
+const ingredients = [
+  "{}",
+  "[]",
+  '""',
+  "1",
+  "-1.5e-9",
+  "[[[[1]]]]",
+  '{"a":{"b":[]}}',
+  '"\\u0041\\n"',
+  "null",
+  " 0 ",
+];
+
+test("no mixture that a search finds takes longer", async () => {
+  const random = randomOf(15);
+  for (let round = 0; round < 60; round++) {
+    const parts = Array.from({ length: 1 + random(4) }, () => ingredients[random(ingredients.length)] ?? "1");
+    const count = Math.floor((5_000 + random(45_000)) / (2 * parts.length));
+    const item = parts.join(",");
+    const text =
+      random(2) === 0
+        ? listOf(count, () => item)
+        : `{"extractedVariables":{"a":${listOf(count, () => item)}}}`;
+    const { ms } = await shortest(text.slice(0, mib), SessionProgress);
+    expect(ms, JSON.stringify(parts)).toBeLessThan(mostMs);
+  }
+});
+
+test("two variables of 256 KiB are compared within 50 ms, however deep they are nested", () => {
+  const nested = (order: readonly string[]): string => {
+    let text = `[${filled("1,", 200_000)}1]`;
+    for (let depth = 0; depth < 28; depth++) {
+      const members: Record<string, string> = { a: text, b: "1" };
+      text = `{${order.map((name) => `"${name}":${members[name]}`).join(",")}}`;
+    }
+    return text;
+  };
+  const [left, right] = [nested(["a", "b"]), nested(["b", "a"])];
+  expect(left.length).toBeGreaterThan(190_000);
+  let ms = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < 5; run++) {
+    const begunMs = performance.now();
+    expect(sameJson(left, right)).toBe(true);
+    ms = Math.min(ms, performance.now() - begunMs);
+  }
+  expect(ms).toBeLessThan(mostMs);
+});
