@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
 import { until } from "../../../test/until.ts";
 import { ConfigError, readConfig } from "../src/config.ts";
-import { readJson } from "../src/http/body.ts";
+import { readJsonBytes } from "../src/http/body.ts";
 import { closeHttp, listenHttp } from "../src/http/listen.ts";
 import { createRequestLimits } from "../src/http/request-limits.ts";
 import { createMetrics } from "../src/metrics.ts";
@@ -268,7 +268,7 @@ describe("P9: time and connections", () => {
     const answer = async (_request: Request, env: object): Promise<Response> => {
       reading = true;
       const { incoming } = env as { incoming: IncomingMessage };
-      ended = await readJson(incoming, { bytesMax: 1_000 }).catch((error: unknown) => error);
+      ended = await readJsonBytes(incoming, 1_000).catch((error: unknown) => error);
       return new Response();
     };
     http = await listenHttp("127.0.0.1", 0, { admission: () => null, answer });

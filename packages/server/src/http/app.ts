@@ -3,6 +3,7 @@ import { SessionId } from "@sendoff/contract";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
+import type { z } from "zod";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
 import type { Caller } from "../tenancy/keys.ts";
@@ -10,13 +11,13 @@ import { projectExists } from "../tenancy/projects.ts";
 import { createAdmission } from "./admission.ts";
 import { responseOf } from "./answer.ts";
 import { type AuthParts, authorize } from "./auth.ts";
-import { readJson, smallBodyBytesMax } from "./body.ts";
+import { parseJson, readJsonBytes, smallBodyBytesMax } from "./body.ts";
 import { asRefusal } from "./failure.ts";
 import { headerOf } from "./headers.ts";
 import { errorBody, jsonHeaders } from "./json-answer.ts";
 import type { Answering } from "./listen.ts";
 import type { RequestBounds, RequestShare } from "./request-bounds.ts";
-import type { Call, Route } from "./route.ts";
+import type { Call, JsonBody, Route } from "./route.ts";
 import { validate } from "./validate.ts";
 
 export interface AppParts extends AuthParts {
@@ -104,7 +105,7 @@ async function serve(
   const share = parts.bounds.share(ownerOf(parts, caller, context));
   try {
     const body = route.body && (await readBody(route, context, share));
-    const call = { context, caller, path, query, body } as unknown as Call<never, never>;
+    const call = { context, caller, path, query, body, inTurn: share.run } as unknown as Call<never, never>;
     return responseOf(await route.handle(call), context.env.outgoing, share.takeAnswer);
   } finally {
     share.releaseBody();
@@ -121,15 +122,20 @@ async function readBody(
   route: Route,
   context: AppContext,
   share: RequestShare,
-): Promise<{ value: unknown; text: string } | undefined> {
-  if (route.body === undefined) return undefined;
+): Promise<JsonBody<unknown> | undefined> {
+  const { body: schema } = route;
+  if (schema === undefined) return undefined;
+  if (route.bodyOptional && isWithoutBody(context.env.incoming))
+    return checked(schema, { value: {}, text: "{}" });
   const bytesMax = route.bodyBytesMax ?? smallBodyBytesMax;
-  const { value, text } =
-    route.bodyOptional && isWithoutBody(context.env.incoming)
-      ? { value: {}, text: "{}" }
-      : await readJson(context.env.incoming, { bytesMax, take: share.takeBody, turn: share.turn });
-  return { value: validate(route.body, value, "invalid_body", "the body"), text };
+  const bytes = await readJsonBytes(context.env.incoming, bytesMax, share.takeBody);
+  return share.parse(bytes.length, () => checked(schema, parseJson(bytes)));
 }
+
+const checked = (schema: z.ZodType, { value, text }: JsonBody<unknown>): JsonBody<unknown> => ({
+  value: validate(schema, value, "invalid_body", "the body"),
+  text,
+});
 
 /** Whether no byte of a body follows (RFC 9112, section 6.3). */
 const isWithoutBody = (request: HttpBindings["incoming"]): boolean =>

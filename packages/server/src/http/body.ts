@@ -90,26 +90,16 @@ function readWhile(request: IncomingMessage, take: (chunk: Buffer) => boolean): 
   });
 }
 
-/** What a JSON body is read within. */
-export interface JsonReading {
-  /** Most bytes of the body. */
-  readonly bytesMax: number;
-  /** See {@link readBytes}. */
-  readonly take?: (bytes: number) => Refusal | null;
-  /** Waits until a body of so many bytes may be parsed. */
-  readonly turn?: (bytes: number) => Promise<void>;
-}
-
 /**
- * Reads and parses a JSON body.
+ * Reads the bytes of a JSON body. See {@link readBytes}.
  *
- * @returns the value for validation, and the text without white space, from which variables are taken as they came.
- * @throws Refusal when it is not sent as JSON, too large, not UTF-8, not JSON, or nested too deep.
+ * @throws Refusal when it is not sent as JSON, or is too large.
  */
-export async function readJson(
+export function readJsonBytes(
   request: IncomingMessage,
-  { bytesMax, take, turn }: JsonReading,
-): Promise<{ value: unknown; text: string }> {
+  bytesMax: number,
+  take?: (bytes: number) => Refusal | null,
+): Promise<Buffer> {
   const type = headerOf(request, "content-type") ?? "";
   const encoding = headerOf(request, "content-encoding");
   if (encoding !== undefined && encoding !== "identity") {
@@ -120,14 +110,13 @@ export async function readJson(
     const given = type === "" ? "no content-type" : `content-type ${type.slice(0, 100)}`;
     throw new Refusal("media_type_not_json", `Given ${given}; expected application/json.`);
   }
-  const bytes = await readBytes(request, bytesMax, take);
-  await turn?.(bytes.length);
-  return parseJson(bytes);
+  return readBytes(request, bytesMax, take);
 }
 
 /** How much of a content-type is looked at. */
 const typeLengthMax = 200;
 
+/** What a body does that breaks a bound. */
 const broken: Readonly<Record<BrokenBound, string>> = {
   depthMax: `nests more than ${bounds.depthMax} levels`,
   keysMax: `has more than ${bounds.keysMax} keys`,
@@ -135,8 +124,13 @@ const broken: Readonly<Record<BrokenBound, string>> = {
   nameMax: `has a key of more than ${bounds.nameMax} characters`,
 };
 
-/** See {@link readJson}. */
-function parseJson(bytes: Buffer): { value: unknown; text: string } {
+/**
+ * Parses a JSON body.
+ *
+ * @returns the value for validation, and the text without white space, from which variables are taken as they came.
+ * @throws Refusal when it is not UTF-8, not JSON, or breaks a bound.
+ */
+export function parseJson(bytes: Buffer): { value: unknown; text: string } {
   const raw = decode(bytes);
   const bound = boundJson(raw, bounds);
   if (bound !== null) throw new Refusal("too_deep", `The body ${broken[bound]}. Send less in one request.`);

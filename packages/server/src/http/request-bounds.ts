@@ -8,15 +8,17 @@ const mib = 1024 * 1024;
 const bodyBounds = { perOwner: 16 * mib, inAll: 64 * mib };
 /** What answers that are made and not read yet may take, in bytes. */
 const answerBounds = { perOwner: 16 * mib, inAll: 128 * mib };
-/** A body of so many bytes is parsed when it is its owner's turn; parsing a smaller one takes less than waiting for that. */
+/** A body of so many bytes is parsed when it is its owner's turn; parsing a smaller one takes less than a millisecond. */
 const turnBytesMin = 32 * 1024;
 
 /** What one request takes of its owner's part, and of everybody's. */
 export interface RequestShare {
   /** Takes memory for a piece of the body. @returns why there is none. */
   takeBody(bytes: number): Refusal | null;
-  /** Waits until a body of so many bytes may be parsed. */
-  turn(bytes: number): Promise<void>;
+  /** Parses a body of so many bytes: at once when it is small, else when it is its owner's turn. */
+  parse<Result>(bytes: number, work: () => Result): Promise<Result> | Result;
+  /** Does work of milliseconds when it is its owner's turn. */
+  run<Result>(work: () => Result): Promise<Result>;
   /** Gives back what the body took: nothing is left of it. */
   releaseBody(): void;
   /**
@@ -52,9 +54,8 @@ export function createRequestBounds(metrics: Metrics): RequestBounds {
           bodyBytes += bytes;
           return null;
         },
-        turn: async (bytes) => {
-          if (bytes >= turnBytesMin) await turns.take(owner);
-        },
+        parse: (bytes, work) => (bytes < turnBytesMin ? work() : turns.run(owner, work)),
+        run: (work) => turns.run(owner, work),
         releaseBody() {
           if (bodyBytes > 0) bodies.release(owner, bodyBytes);
           bodyBytes = 0;

@@ -16,7 +16,7 @@ export type Access =
   | "project";
 
 /** A JSON body that fits its schema, with the text that it was parsed from. */
-interface JsonBody<Value> {
+export interface JsonBody<Value> {
   readonly value: Value;
   /** The whole body as compact JSON text. */
   readonly text: string;
@@ -31,6 +31,8 @@ export interface Call<Body, Query> {
   readonly path: Readonly<Record<string, string>>;
   readonly body: JsonBody<Body>;
   readonly query: Query;
+  /** Does work of milliseconds when it is the caller's turn: everything else comes in between. */
+  readonly inTurn: <Result>(work: () => Result) => Promise<Result>;
 }
 
 /** What a handler answers: a status and the value of `data`, or a Response whose body is a stream or is small. */
