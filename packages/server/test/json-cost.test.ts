@@ -1,14 +1,5 @@
 // What a body costs the event loop, whatever its shape. A body of 1 MiB was found that took 300 ms, and one that took 3 s.
-import {
-  ConversationEnded,
-  CreateSession,
-  EndTextSession,
-  Reconcile,
-  Report,
-  SessionProgress,
-  SignIn,
-  UpdateAgent,
-} from "@sendoff/contract";
+import { ConversationEnded, Reconcile, Report, SessionProgress, UpdateAgent } from "@sendoff/contract";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { parseJson } from "../src/http/body.ts";
@@ -77,52 +68,53 @@ const shapes: Readonly<Record<string, string>> = {
   "a node": `{"currentNodeId":"${filled("\\ud800", 1_000_000)}"}`,
 };
 
-const schemas = {
-  SignIn,
-  CreateSession,
-  SessionProgress,
-  ConversationEnded,
-  EndTextSession,
-  Reconcile,
-  UpdateAgent,
-  "items of reports": z.array(z.unknown()).min(1).max(1_000),
-};
+/** Bodies of routes that take many bytes, with how many: all others take 16 KiB. */
+const schemas: ReadonlyArray<readonly [name: string, schema: z.ZodType, bytesMax: number]> = [
+  ["ConversationEnded", ConversationEnded, mib],
+  ["Reconcile", Reconcile, mib],
+  ["UpdateAgent", UpdateAgent, mib / 4],
+  ["items of reports", z.array(z.unknown()).min(1).max(1_000), mib],
+];
+
+/** How long work holds the event loop, in milliseconds. */
+function timeOf(work: () => void): number {
+  const begunMs = performance.now();
+  const begunCpu = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(begunCpu);
+  // Other processes of the machine lengthen the one, other threads of this process the other.
+  return Math.min(performance.now() - begunMs, (user + system) / 1_000);
+}
 
 /** All that is done in one go with a body before its route's handler, and the answer when it is refused. */
 function costOf(text: string, schema: z.ZodType): { ms: number; answerBytes: number } {
   const bytes = Buffer.from(text);
-  const begunMs = performance.now();
-  const begunCpu = process.cpuUsage();
   let answerBytes = 0;
-  const refused = (error: unknown): void => {
-    if (!(error instanceof Refusal)) throw error;
-    answerBytes += errorBody(error).length;
+  const orRefused = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      answerBytes += errorBody(error).length;
+    }
   };
-  try {
-    const { value, text: compact } = parseJson(bytes);
-    const whole = validate(schema, value, "invalid_body", "the body");
-    if (Array.isArray(whole)) {
+  const ms = timeOf(() =>
+    orRefused(() => {
+      const { value, text: compact } = parseJson(bytes);
+      const whole = validate(schema, value, "invalid_body", "the body");
+      if (!Array.isArray(whole)) return void membersOf(compact);
       for (const item of whole.slice(0, 100)) {
-        try {
-          validate(Report, item, "invalid_body", "this report", 3);
-        } catch (error) {
-          refused(error);
-        }
+        orRefused(() => validate(Report, item, "invalid_body", "this report", 3));
       }
-    } else membersOf(compact);
-  } catch (error) {
-    refused(error);
-  }
-  const wallMs = performance.now() - begunMs;
-  const { user, system } = process.cpuUsage(begunCpu);
-  // Other processes of the machine lengthen the one, other threads of this process the other.
-  return { ms: Math.min(wallMs, (user + system) / 1_000), answerBytes };
+    }),
+  );
+  return { ms, answerBytes };
 }
 
 /** The shortest of some runs: what the machine does besides is no cost of the body. */
 function shortest(text: string, schema: z.ZodType): { ms: number; answerBytes: number } {
   let best = costOf(text, schema);
-  for (let run = 0; run < 4 && best.ms > mostMs / 4; run++) {
+  for (let run = 0; run < 8 && best.ms > mostMs / 2; run++) {
     const next = costOf(text, schema);
     if (next.ms < best.ms) best = next;
   }
@@ -132,7 +124,8 @@ function shortest(text: string, schema: z.ZodType): { ms: number; answerBytes: n
 describe.each(Object.entries(shapes))("a body of %s", (_name, text) => {
   test("takes less than 50 ms of the event loop, and its answer is not much more than it", () => {
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(mib);
-    for (const [name, schema] of Object.entries(schemas)) {
+    for (const [name, schema, bytesMax] of schemas) {
+      if (text.length > bytesMax) continue;
       const { ms, answerBytes } = shortest(text, schema);
       expect(ms, name).toBeLessThan(mostMs);
       expect(answerBytes, name).toBeLessThan(16_000 + 4 * text.length);
@@ -156,7 +149,7 @@ const ingredients = [
 
 test("no mixture that a search finds takes longer", () => {
   const random = randomOf(15);
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < 30; round++) {
     const parts = Array.from({ length: 1 + random(4) }, () => ingredients[random(ingredients.length)] ?? "1");
     const count = Math.floor((5_000 + random(45_000)) / (2 * parts.length));
     const item = parts.join(",");
@@ -181,10 +174,11 @@ test("two variables of 256 KiB are compared within 50 ms, however deep they are 
   const [left, right] = [nested(["a", "b"]), nested(["b", "a"])];
   expect(left.length).toBeGreaterThan(190_000);
   let ms = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 5; run++) {
-    const begunMs = performance.now();
-    expect(sameJson(left, right)).toBe(true);
-    ms = Math.min(ms, performance.now() - begunMs);
-  }
+  for (let run = 0; run < 8 && ms > mostMs / 4; run++)
+    ms = Math.min(
+      ms,
+      timeOf(() => void sameJson(left, right)),
+    );
+  expect(sameJson(left, right)).toBe(true);
   expect(ms).toBeLessThan(mostMs);
 });

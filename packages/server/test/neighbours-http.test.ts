@@ -94,10 +94,10 @@ async function neighbourOf(
   connections: number,
   request: (round: number) => Buffer,
 ): Promise<Map<string, number>> {
-  const calm = await reportTimes(60, "calm");
+  const calm = await reportTimes(25, "calm");
   const calmLoopMs = await loopMs();
   const { answers } = attack(connections, request);
-  const busy = await reportTimes(60, "busy");
+  const busy = await reportTimes(25, "busy");
   const busyLoopMs = await loopMs();
   attacking = false;
   for (const socket of sockets) socket.destroy();

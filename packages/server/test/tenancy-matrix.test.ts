@@ -142,7 +142,7 @@ beforeAll(async () => {
       this as unknown as { connectionParameters: { application_name: string } }
     ).connectionParameters;
     if (of === "sendoff listen") return query.apply(this, args);
-    if (name === "key-find") keyLookups++;
+    if (name === "keys-find") keyLookups++;
     else if (!looking) statements++;
     return query.apply(this, args);
   } as never);
