@@ -90,6 +90,7 @@ async function playAttack(
   const runs = run.settings.runs ?? defaults.runs;
   const seconds = run.settings.seconds ?? defaults.seconds;
   const { apiUrl, inspectorUrl } = stage.sendoff.start;
+  if (inspectorUrl === null) throw new Error("The first start makes an inspector.");
   const pid = stage.sendoff.workerPid();
   const pairs: Pair[] = [];
   for (let index = 1; index <= runs; index++) {

@@ -6,7 +6,10 @@ import { z } from "zod";
  */
 export const errorCatalogue = {
   invalid_json: { status: 400, when: "The body is not JSON text in UTF-8." },
-  too_deep: { status: 400, when: "The body nests more than 32 levels or has more than 10,000 keys." },
+  too_deep: {
+    status: 400,
+    when: "The body nests more than 32 levels, or has more than 10,000 keys or 50,000 values, or a key of more than 1,024 characters.",
+  },
   missing_key: { status: 401, when: "No Authorization header with a Bearer key." },
   not_signed_in: {
     status: 401,
@@ -69,10 +72,13 @@ export const errorCatalogue = {
   },
   test_not_resent: { status: 409, when: "The attempt was a test. Send another test event." },
   too_many_secrets: { status: 409, when: "Two old signing secrets sign along already." },
-  body_too_large: { status: 413, when: "The body has more bytes than the limit." },
+  body_too_large: {
+    status: 413,
+    when: "The body has more bytes than its route takes, or comes in too many pieces.",
+  },
   rate_limited: {
     status: 429,
-    when: "The key sends too many requests, the address wrong keys, the project test events, or an inspector gets too many posts.",
+    when: "The key sends too many requests, the address wrong keys, or the project test events, an inspector gets too many posts, or too many answers are left unread.",
   },
   media_type_not_json: { status: 415, when: "The body is not sent as application/json, or is compressed." },
   invalid_body: { status: 422, when: "A field of the body is unknown, missing or wrong. See details." },
@@ -88,7 +94,7 @@ export const errorCatalogue = {
   internal_error: { status: 500, when: "A mistake of Sendoff. Its log has the request's id." },
   overloaded: {
     status: 503,
-    when: "More reports wait than may, or for longer. Try again after Retry-After.",
+    when: "More reports wait than may, or for longer, or more bodies and answers than there is memory for. Try again after Retry-After.",
   },
   test_not_attempted: { status: 503, when: "No worker made the attempt of a test event in time." },
   database_unavailable: { status: 503, when: "PostgreSQL does not answer. Try again after Retry-After." },

@@ -41,11 +41,15 @@ export type AgentEvent = z.infer<typeof AgentEvent>;
 export const eventNames = ["session.started", ...agentEvents] as const;
 export type EventName = (typeof eventNames)[number];
 
+/** Most elements of a list of events, more than there are events: whatever else it says, it is short. */
+const eventsMax = 20;
+
 /** Which events an endpoint subscribes to: one at least, each once. */
 export const eventList = <Event extends z.ZodType<string, string>>(event: Event) =>
   z
     .array(event)
     .min(1)
+    .max(eventsMax)
     .refine((events) => new Set(events).size === events.length, { error: "expected each event once" });
 
 /** What an agent's webhook gets when it names no `events`: the seed's behaviour before there were several. */

@@ -4,7 +4,8 @@ import { z } from "zod";
 import { DatabaseUrlError, parseDatabaseUrl } from "./database/database-url.ts";
 import type { DispatchLimits } from "./dispatch/dispatcher.ts";
 import { type EgressPolicy, parseBlocks, parsePorts } from "./egress/policy.ts";
-import { isProxyList, type RateLimits } from "./http/request-limits.ts";
+import { isProxyList } from "./http/address.ts";
+import type { RateLimits } from "./http/request-limits.ts";
 import type { Graces } from "./lifecycle/deadline.ts";
 import { type BucketSetting, parseBucket } from "./recordings/setting.ts";
 import { parseBytes, parseUploadRate, type UploadLimits } from "./recordings/upload-limits.ts";
@@ -44,6 +45,8 @@ export interface Config {
   readonly limits: DispatchLimits;
   /** SENDOFF_RATE_LIMIT, SENDOFF_WRONG_KEY_LIMIT and SENDOFF_TRUSTED_PROXIES: 20000:40000, 60 and none. */
   readonly rateLimits: RateLimits;
+  /** SENDOFF_ADDRESS_CONNECTIONS_MAX, 2000: most open connections of one address that is no trusted proxy. */
+  readonly addressConnectionsMax: number;
   /** SENDOFF_RECORDINGS, `s3://bucket/prefix?endpoint=...`. null: `recordings` in the data folder. */
   readonly recordings: BucketSetting | null;
   /** SENDOFF_RECORDING_LINK_LIFE, 15m, from 1m to 7d, which is the most that S3 takes: how long a recordingUrl works. */
@@ -169,6 +172,7 @@ const Settings = z.object({
     .refine(isProxyList)
     .optional()
     .meta({ expected: "addresses or ranges with commas between them, such as 10.0.0.0/8,fd00::/8" }),
+  SENDOFF_ADDRESS_CONNECTIONS_MAX: count(2_000, 10_000),
   SENDOFF_RECORDINGS: z
     .string()
     .transform(parseBucket)
@@ -268,6 +272,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       wrongKeysPerMinute: settings.SENDOFF_WRONG_KEY_LIMIT,
       trustedProxies: settings.SENDOFF_TRUSTED_PROXIES ?? [],
     },
+    addressConnectionsMax: settings.SENDOFF_ADDRESS_CONNECTIONS_MAX,
     recordings: settings.SENDOFF_RECORDINGS ?? null,
     recordingLinkLifeMs: settings.SENDOFF_RECORDING_LINK_LIFE,
     uploads: {

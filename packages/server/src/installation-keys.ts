@@ -39,7 +39,7 @@ export async function withInstallationKeys<Result>(
     visit = await visitDatabase(config);
     const pool = createPool({ connectionString: visit.connectionString }, createLog("silent"));
     try {
-      await waitForAnswer(pool);
+      await waitForAnswer(() => pool.query("SELECT 1"));
       await refuseOther(pool);
       return await work(keysOf(pool));
     } finally {

@@ -11,12 +11,20 @@ export interface JsonBounds {
   readonly depthMax: number;
   /** Most members of all objects together. */
   readonly keysMax: number;
+  /** Most values of all objects and arrays together, an empty object or array counted twice: it costs the most to parse. */
+  readonly valuesMax: number;
+  /** Longest name of a member, in characters as it is written. */
+  readonly nameMax: number;
 }
+
+/** Which of {@link JsonBounds} a text breaks. */
+export type BrokenBound = "depthMax" | "keysMax" | "valuesMax" | "nameMax";
 
 const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
 const colon = 0x3a;
+const openArray = 0x5b;
 const isOpen = (code: number): boolean => code === 0x7b || code === 0x5b;
 const isClose = (code: number): boolean => code === 0x7d || code === 0x5d;
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
@@ -36,19 +44,28 @@ function stringEnd(text: string, start: number): number {
  * Says which bound a text breaks, or null. It runs before JSON.parse and without recursion: a body of 100,000 open
  * brackets costs one pass over it.
  */
-export function boundJson(text: string, bounds: JsonBounds): "too_deep" | "too_many_keys" | null {
+export function boundJson(text: string, bounds: JsonBounds): BrokenBound | null {
   let depth = 0;
   let keys = 0;
+  let values = 0;
+  let lastStringLength = 0;
   let at = 0;
   while (at < text.length) {
     const code = text.charCodeAt(at);
     if (code === quote) {
-      at = stringEnd(text, at);
+      const end = stringEnd(text, at);
+      lastStringLength = end - at - 2;
+      at = end;
       continue;
     }
-    if (isOpen(code) && ++depth > bounds.depthMax) return "too_deep";
+    if (isOpen(code) && ++depth > bounds.depthMax) return "depthMax";
     if (isClose(code)) depth--;
-    if (code === colon && ++keys > bounds.keysMax) return "too_many_keys";
+    // The first value of an object or an array comes behind its bracket, each further one behind a comma.
+    if ((isOpen(code) || code === comma) && ++values > bounds.valuesMax) return "valuesMax";
+    if (code === colon) {
+      if (++keys > bounds.keysMax) return "keysMax";
+      if (lastStringLength > bounds.nameMax) return "nameMax";
+    }
     at++;
   }
   return null;
@@ -56,15 +73,21 @@ export function boundJson(text: string, bounds: JsonBounds): "too_deep" | "too_m
 
 /** The same JSON without white space between its tokens. */
 export function compactJson(text: string): string {
-  let out = "";
+  // What lies between two spaces is taken at once: a text that grows by a token at a time costs a tree of all tokens.
+  const parts: string[] = [];
+  let from = 0;
   let at = 0;
   while (at < text.length) {
     const code = text.charCodeAt(at);
-    const end = code === quote ? stringEnd(text, at) : at + 1;
-    if (!isSpace(code)) out += text.slice(at, end);
-    at = end;
+    if (isSpace(code)) {
+      if (at > from) parts.push(text.slice(from, at));
+      from = at + 1;
+    }
+    at = code === quote ? stringEnd(text, at) : at + 1;
   }
-  return out;
+  if (from === 0) return text;
+  parts.push(text.slice(from));
+  return parts.join("");
 }
 
 /** Index of the next comma or closing bracket of the value that starts at `start` in compact text. */
@@ -127,19 +150,60 @@ export function mergeMembers(base: string, changes: string): string {
 /** Whether two compact texts say the same, whatever the order of their keys. */
 export function sameJson(left: string, right: string): boolean {
   if (left === right) return true;
-  if (left.length !== right.length || left[0] !== right[0]) return false;
-  if (left.startsWith("[")) {
-    const others = elementsOf(right);
-    const own = elementsOf(left);
-    return own.length === others.length && own.every((text, index) => sameJson(text, others[index] ?? ""));
+  return left.length === right.length && left[0] === right[0] && sameTree(treeOf(left), treeOf(right));
+}
+
+/** A value of compact text: a scalar as its text, so that numbers and texts are compared as they were written. */
+type Tree = string | Tree[] | Map<string, Tree>;
+
+/** Reads the whole text once: going through each member's text anew, level by level, takes its depth times as long. */
+function treeOf(text: string): Tree {
+  let at = 0;
+  const read = (): Tree => {
+    const first = text.charCodeAt(at);
+    if (!isOpen(first)) {
+      const from = at;
+      at = first === quote ? stringEnd(text, at) : scalarEnd(text, at);
+      return text.slice(from, at);
+    }
+    const elements: Tree[] = [];
+    const members = new Map<string, Tree>();
+    const isArray = first === openArray;
+    at++;
+    while (!isClose(text.charCodeAt(at))) {
+      if (text.charCodeAt(at) === comma) at++;
+      if (isArray) {
+        elements.push(read());
+        continue;
+      }
+      const nameEnd = stringEnd(text, at);
+      const name = JSON.parse(text.slice(at, nameEnd)) as string;
+      at = nameEnd + 1;
+      members.set(name, read());
+    }
+    at++;
+    return isArray ? elements : members;
+  };
+  return read();
+}
+
+/** Index behind the number or the word that starts at `start`. */
+function scalarEnd(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && text.charCodeAt(at) !== comma && !isClose(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function sameTree(left: Tree, right: Tree): boolean {
+  if (typeof left === "string" || typeof right === "string") return left === right;
+  if (Array.isArray(left) || Array.isArray(right)) {
+    if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
+    return left.every((element, index) => sameTree(element, right[index] ?? ""));
   }
-  if (!left.startsWith("{")) return false;
-  const others = membersOf(right);
-  const own = membersOf(left);
-  if (own.size !== others.size) return false;
-  for (const [name, text] of own) {
-    const other = others.get(name);
-    if (other === undefined || !sameJson(text, other)) return false;
+  if (left.size !== right.size) return false;
+  for (const [name, value] of left) {
+    const other = right.get(name);
+    if (other === undefined || !sameTree(value, other)) return false;
   }
   return true;
 }

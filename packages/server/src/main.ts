@@ -12,8 +12,10 @@ import { assembleGuard } from "./egress/assemble.ts";
 import type { Guard } from "./egress/guard.ts";
 import { openFeed } from "./feed/open.ts";
 import { type Ground, prepareGround, Started, type StartOptions } from "./ground.ts";
+import { createAddresses } from "./http/address.ts";
 import { createApp } from "./http/app.ts";
 import { type Answering, closeHttp, listenHttp, localUrl } from "./http/listen.ts";
+import { createRequestBounds } from "./http/request-bounds.ts";
 import { createRequestLimits } from "./http/request-limits.ts";
 import type { Route } from "./http/route.ts";
 import type { RouteParts } from "./http/routes/all.ts";
@@ -175,7 +177,9 @@ async function startRooms(options: StartOptions, started: Started): Promise<Runn
           mediaOrigins: await originsOf(store),
           health,
         });
-  server?.answerWith(createApp({ pool: ground.pathPool, log, routes, ...access }));
+  server?.answerWith(
+    createApp({ pool: ground.pathPool, log, routes, bounds: createRequestBounds(ground.metrics), ...access }),
+  );
   log.info({ event: "sendoff.started", version, role: options.role, address: ownUrl, pid: process.pid });
   return {
     start,
@@ -198,15 +202,20 @@ const starting: Answering = {
 
 /** Opens the port, which links and the inspector's address need to know; answers 503 until there is what to answer with. */
 async function openHttp(
-  { config, started }: Ground,
+  { config, metrics, started }: Ground,
   role: Role,
 ): Promise<{ http: Server; answerWith(answering: Answering): void } | null> {
   // A worker needs no port; with one it tells of its health and metrics.
   if (role === "worker" && config.port === null) return null;
   let answering = starting;
-  const http = await listenHttp(config.host, config.port ?? standardPort, {
+  const now: Answering = {
     admission: (request) => answering.admission(request),
     answer: (request, env) => answering.answer(request, env),
+  };
+  const http = await listenHttp(config.host, config.port ?? standardPort, now, {
+    perAddressMax: config.addressConnectionsMax,
+    isProxy: createAddresses(config.rateLimits.trustedProxies).isProxy,
+    onCut: (reason) => metrics.connectionsCut.inc({ reason }),
   });
   started.add(() => closeHttp(http));
   return {

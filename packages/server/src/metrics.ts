@@ -11,6 +11,7 @@ export interface Metrics {
   readonly settled: Counter<"state">;
   readonly takenOver: Counter<"result">;
   readonly limited: Counter<"limit">;
+  readonly connectionsCut: Counter<"reason">;
   readonly inFlight: Gauge;
   readonly queueAge: Gauge;
   readonly pending: Gauge;
@@ -62,8 +63,14 @@ export function createMetrics(): Metrics {
     }),
     limited: new Counter({
       name: "sendoff_requests_limited_total",
-      help: "Requests answered with 429: by the limit of a key, of wrong keys from an address, or of an inspector.",
+      help: "Requests answered with 429 or 503: by the limit of a key, of wrong keys from an address, of an inspector, of bodies or answers under way.",
       labelNames: ["limit"],
+      registers,
+    }),
+    connectionsCut: new Counter({
+      name: "sendoff_connections_cut_total",
+      help: "Connections that the server cut: the address had too many, all had, or an answer was not read.",
+      labelNames: ["reason"],
       registers,
     }),
     inFlight: new Gauge({

@@ -10,6 +10,7 @@ import { createFeed, type FeedStreams } from "../src/feed/feed.ts";
 import { createStreams, type StreamLimits, streamLimits } from "../src/feed/streams.ts";
 import { createApp } from "../src/http/app.ts";
 import { closeHttp, listenHttp, localUrl } from "../src/http/listen.ts";
+import { createRequestBounds } from "../src/http/request-bounds.ts";
 import { createRequestLimits } from "../src/http/request-limits.ts";
 import { eventRoutes } from "../src/http/routes/events.ts";
 import { createLog } from "../src/log.ts";
@@ -140,7 +141,16 @@ async function serveFeed(
   const limits = createRequestLimits(readConfig({}).rateLimits, metrics);
   const keys = createKeyRing(server.pool);
   const sessions = createDashboardSessions(server.pool);
-  const app = createApp({ pool: server.pool, log, keys, sessions, routes, limits, publicUrl: null });
+  const app = createApp({
+    pool: server.pool,
+    log,
+    keys,
+    sessions,
+    routes,
+    limits,
+    bounds: createRequestBounds(metrics),
+    publicUrl: null,
+  });
   const http = await listenHttp("127.0.0.1", 0, app);
   ends.push(async () => {
     await streams.drain();

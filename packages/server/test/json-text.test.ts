@@ -222,7 +222,7 @@ describe("sameJson", () => {
 });
 
 describe("boundJson", () => {
-  const bounds = { depthMax: 32, keysMax: 10_000 };
+  const bounds = { depthMax: 32, keysMax: 10_000, valuesMax: 50_000, nameMax: 1_024 };
   const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
   const objects = (depth: number): string => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
   const keys = (count: number): string =>
@@ -230,23 +230,39 @@ describe("boundJson", () => {
 
   test("lets 32 levels through and not 33, of arrays and of objects", () => {
     expect(boundJson(nested(32), bounds)).toBe(null);
-    expect(boundJson(nested(33), bounds)).toBe("too_deep");
+    expect(boundJson(nested(33), bounds)).toBe("depthMax");
     expect(boundJson(objects(32), bounds)).toBe(null);
-    expect(boundJson(objects(33), bounds)).toBe("too_deep");
+    expect(boundJson(objects(33), bounds)).toBe("depthMax");
     expect(boundJson(`[${`${nested(31)},`.repeat(50)}1]`, bounds)).toBe(null);
   });
 
   test("lets 10,000 keys through and not one more, wherever they stand", () => {
     expect(boundJson(keys(10_000), bounds)).toBe(null);
-    expect(boundJson(keys(10_001), bounds)).toBe("too_many_keys");
+    expect(boundJson(keys(10_001), bounds)).toBe("keysMax");
     expect(boundJson(`[${keys(5_000)},${keys(5_000)}]`, bounds)).toBe(null);
-    expect(boundJson(`[${keys(5_000)},${keys(5_001)}]`, bounds)).toBe("too_many_keys");
+    expect(boundJson(`[${keys(5_000)},${keys(5_001)}]`, bounds)).toBe("keysMax");
+  });
+
+  test("lets 50,000 values through and not one more, of arrays and of objects", () => {
+    const many = { ...bounds, keysMax: 100_000 };
+    const ones = (count: number): string => `[${Array(count).fill("1").join(",")}]`;
+    expect(boundJson(ones(50_000), many)).toBe(null);
+    expect(boundJson(ones(50_001), many)).toBe("valuesMax");
+    expect(boundJson(keys(50_000), many)).toBe(null);
+    expect(boundJson(keys(50_001), many)).toBe("valuesMax");
+    expect(boundJson(`[${Array(30_000).fill("{}").join(",")}]`, many)).toBe("valuesMax");
+  });
+
+  test("lets a name of 1,024 characters through and not a longer one, and a string of any length", () => {
+    const named = (length: number): string => `[{"a":"${"v".repeat(5_000)}", "${"n".repeat(length)}" : 1}]`;
+    expect(boundJson(named(1_024), bounds)).toBe(null);
+    expect(boundJson(named(1_025), bounds)).toBe("nameMax");
   });
 
   test("does not count what stands in strings", () => {
     expect(boundJson(JSON.stringify(nested(50)), bounds)).toBe(null);
     expect(boundJson(JSON.stringify('\\"[{:'.repeat(20_000)), bounds)).toBe(null);
-    expect(boundJson(`["\\"",${nested(32)}]`, bounds)).toBe("too_deep");
+    expect(boundJson(`["\\"",${nested(32)}]`, bounds)).toBe("depthMax");
   });
 
   test("counts as the parsed value has it", () => {
@@ -262,10 +278,11 @@ describe("boundJson", () => {
         const input = spaced(value, spaces);
         const depth = depthOf(value);
         const count = keysOf(value);
-        expect(boundJson(input, { depthMax: depth, keysMax: count })).toBe(null);
-        if (depth > 0) expect(boundJson(input, { depthMax: depth - 1, keysMax: count })).toBe("too_deep");
+        expect(boundJson(input, { ...bounds, depthMax: depth, keysMax: count })).toBe(null);
+        if (depth > 0)
+          expect(boundJson(input, { ...bounds, depthMax: depth - 1, keysMax: count })).toBe("depthMax");
         if (count > 0)
-          expect(boundJson(input, { depthMax: depth, keysMax: count - 1 })).toBe("too_many_keys");
+          expect(boundJson(input, { ...bounds, depthMax: depth, keysMax: count - 1 })).toBe("keysMax");
       }),
       { numRuns: 500 },
     );
@@ -273,8 +290,8 @@ describe("boundJson", () => {
 
   test("100,000 open brackets, and a string that never ends, cost one quick pass", () => {
     const startedMs = performance.now();
-    expect(boundJson("[".repeat(100_000), bounds)).toBe("too_deep");
-    expect(boundJson("[".repeat(100_000), { depthMax: 1e9, keysMax: 1 })).toBe(null);
+    expect(boundJson("[".repeat(100_000), bounds)).toBe("depthMax");
+    expect(boundJson("[".repeat(100_000), { ...bounds, depthMax: 1e9, valuesMax: 1e9 })).toBe(null);
     expect(boundJson(`"${"\\".repeat(999_999)}`, bounds)).toBe(null);
     expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
@@ -282,9 +299,8 @@ describe("boundJson", () => {
   test("takes any text at all without throwing: it runs before JSON.parse", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...oddTexts, "a", "1")), (parts) => {
-        expect([null, "too_deep", "too_many_keys"]).toContain(
-          boundJson(parts.join(""), { depthMax: 2, keysMax: 2 }),
-        );
+        const few = { depthMax: 2, keysMax: 2, valuesMax: 3, nameMax: 2 };
+        expect([null, ...Object.keys(few)]).toContain(boundJson(parts.join(""), few));
       }),
     );
   });

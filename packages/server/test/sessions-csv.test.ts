@@ -23,13 +23,38 @@ describe("a cell", () => {
     ["+1+1", "'+1+1"],
     ["-1+1", "'-1+1"],
     ["@SUM(A1)", "'@SUM(A1)"],
-    ["\t=1", "'\t=1"],
-    ["\r=1", '"\'\r=1"'],
+    ["\t=1", "\"'\t'=1\""],
+    ["\r=1", "\"'\r'=1\""],
+    ["\n=1", "\"'\n'=1\""],
+    ["\r\n=1", "\"'\r\n'=1\""],
+    [" =1", "' =1"],
+    ["\u00a0\ufeff@SUM(A1)", "'\u00a0\ufeff@SUM(A1)"],
+    ['"=1"', '"\'""=1"""'],
+    ["＝1", "'＝1"],
+    ["＋1", "'＋1"],
+    ["－1", "'－1"],
+    ["＠SUM(A1)", "'＠SUM(A1)"],
+    ["a;=1", '"a;\'=1"'],
+    ['a;"=1"', '"a;""\'=1"""'],
+    ["a; ＝1", '"a; \'＝1"'],
+    ["a\n-1", '"a\n\'-1"'],
+    ["a\r\n+1;@1", "\"a\r\n'+1;'@1\""],
+    ["a\t=1", '"a\t\'=1"'],
+    ["a;b", '"a;b"'],
+    ['{"a":[1,-2]}', '"{""a"":[1,-2]}"'],
     ['=cmd|"/c calc"!A1,2', '"\'=cmd|""/c calc""!A1,2"'],
     ["a=1", "a=1"],
   ])("of %j is %j", (value, cell) => {
     expect(csvCell(value)).toBe(cell);
   });
+});
+
+test("a cell of half a million separators, quotes or spaces is made in one pass", () => {
+  for (const part of [";", "\n", "\t ", '"', " ", ';"', "=", "; ="]) {
+    const begunMs = performance.now();
+    csvCell(part.repeat(500_000 / part.length));
+    expect(performance.now() - begunMs, JSON.stringify(part)).toBeLessThan(500);
+  }
 });
 
 /** Rows of a CSV file, taken apart by RFC 4180. */

@@ -143,7 +143,7 @@ beforeAll(async () => {
       this as unknown as { connectionParameters: { application_name: string } }
     ).connectionParameters;
     if (of === "sendoff listen") return query.apply(this, args);
-    if (name === "key-find") keyLookups++;
+    if (name === "keys-find") keyLookups++;
     // That a key is used is noted once a minute, whatever is asked.
     else if (name === "key-used") return query.apply(this, args);
     else if (!looking) statements++;

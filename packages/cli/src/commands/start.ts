@@ -77,6 +77,8 @@ Settings are environment variables:
   SENDOFF_PROJECT_UPLOADS_MAX      16: most uploads of one project at a time in a process
   SENDOFF_PROJECT_RECORDINGS_MAX   100GiB: what the uploads of one project hold
   SENDOFF_DISK_RESERVE             2GiB: what uploads leave free of the disk, for PostgreSQL
+  SENDOFF_ADDRESS_CONNECTIONS_MAX  2000: most open connections of one address; trusted proxies have no
+                                   bound of their own
   SENDOFF_LOG                      debug, info, warn, error or silent
 
 Examples:

@@ -3,18 +3,21 @@ import { SessionId } from "@sendoff/contract";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
-import { stringify } from "../json-text.ts";
+import type { z } from "zod";
 import type { Logger } from "../log.ts";
 import { Refusal } from "../refusal.ts";
+import type { Caller } from "../tenancy/keys.ts";
 import { projectExists } from "../tenancy/projects.ts";
 import { createAdmission } from "./admission.ts";
+import { responseOf } from "./answer.ts";
 import { type AuthParts, authorize, isStillKnown, type Sender } from "./auth.ts";
-import { readJson } from "./body.ts";
+import { parseJson, readJsonBytes, smallBodyBytesMax } from "./body.ts";
 import { asRefusal } from "./failure.ts";
 import { headerOf } from "./headers.ts";
 import { errorBody, jsonHeaders } from "./json-answer.ts";
 import type { Answering } from "./listen.ts";
-import type { Answer, Call, Route } from "./route.ts";
+import type { RequestBounds, RequestShare } from "./request-bounds.ts";
+import type { Call, JsonBody, Route } from "./route.ts";
 import type { StreamVariables } from "./sse.ts";
 import { validate } from "./validate.ts";
 
@@ -22,6 +25,7 @@ export interface AppParts extends AuthParts {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly routes: readonly Route[];
+  readonly bounds: RequestBounds;
   /** SENDOFF_PUBLIC_URL, or null. */
   readonly publicUrl: string | null;
 }
@@ -95,22 +99,41 @@ async function serve(
     validate(SessionId, path.sessionId, "invalid_path", "the session's id in the path");
   }
   const query = route.query && validate(route.query, singleQuery(context), "invalid_query", "the query");
-  const body = route.body && (await readBody(route, context));
-  const call = { context, caller, path, query, body } as unknown as Call<never, never>;
-  return answerResponse(await route.handle(call));
+  route.before?.(context);
+  const share = parts.bounds.share(ownerOf(parts, caller, context));
+  try {
+    const body = route.body && (await readBody(route, context, share));
+    const call = { context, caller, path, query, body, inTurn: share.run } as unknown as Call<never, never>;
+    return responseOf(await route.handle(call), context.env.outgoing, share.takeAnswer);
+  } finally {
+    share.releaseBody();
+  }
+}
+
+/** Who pays for a request: a project whatever the key, all developers together, a stranger by its address. */
+function ownerOf({ limits }: AppParts, caller: Caller | null, { env }: AppContext): string {
+  if (caller === null) return limits.addressOf(env.incoming);
+  return caller.kind === "project" ? caller.projectId : caller.kind;
 }
 
 async function readBody(
   route: Route,
   context: AppContext,
-): Promise<{ value: unknown; text: string } | undefined> {
-  if (route.body === undefined) return undefined;
-  const { value, text } =
-    route.bodyOptional && isWithoutBody(context.env.incoming)
-      ? { value: {}, text: "{}" }
-      : await readJson(context.env.incoming);
-  return { value: validate(route.body, value, "invalid_body", "the body"), text };
+  share: RequestShare,
+): Promise<JsonBody<unknown> | undefined> {
+  const { body: schema } = route;
+  if (schema === undefined) return undefined;
+  if (route.bodyOptional && isWithoutBody(context.env.incoming))
+    return checked(schema, { value: {}, text: "{}" });
+  const bytesMax = route.bodyBytesMax ?? smallBodyBytesMax;
+  const bytes = await readJsonBytes(context.env.incoming, bytesMax, share.takeBody);
+  return share.parse(bytes.length, () => checked(schema, parseJson(bytes)));
 }
+
+const checked = (schema: z.ZodType, { value, text }: JsonBody<unknown>): JsonBody<unknown> => ({
+  value: validate(schema, value, "invalid_body", "the body"),
+  text,
+});
 
 /** Whether no byte of a body follows (RFC 9112, section 6.3). */
 const isWithoutBody = (request: HttpBindings["incoming"]): boolean =>
@@ -125,19 +148,12 @@ function singleQuery(context: AppContext): Record<string, string> {
     if (single.has(name)) {
       throw new Refusal(
         "invalid_query",
-        `The query has ${JSON.stringify(name)} more than once; expected it once.`,
+        `The query has ${JSON.stringify(name.slice(0, 60))} more than once; expected it once.`,
       );
     }
     single.set(name, value);
   }
   return Object.fromEntries(single);
-}
-
-function answerResponse(answer: Answer): Response {
-  if (answer instanceof Response) return answer;
-  if ("bare" in answer) return jsonResponse(answer.status, stringify(answer.bare));
-  const { status, data, nextCursor } = answer;
-  return jsonResponse(status, stringify(nextCursor === undefined ? { data } : { data, nextCursor }));
 }
 
 const jsonResponse = (status: number, body: string, headers: Record<string, string> = {}): Response =>

@@ -40,17 +40,13 @@ async function authenticateByCookie(
   token: string,
 ): Promise<Caller> {
   refuseCrossSite(origins);
-  const tried = sessions.wasRight(token) ? null : await limits.takeTry(incoming);
-  const found = await sessions.find(token).catch(async (error: unknown) => {
-    await tried?.();
-    throw error;
-  });
+  const found = await sessions.find(token, () => limits.addressOf(incoming));
   if (found === null) {
+    await limits.takeWrongKey(incoming);
     throw new Refusal("not_signed_in", "The session of the dashboard has ended; sign in again.", {
       headers: { "www-authenticate": "Bearer" },
     });
   }
-  await tried?.();
   await limits.takeRequest(found.caller.keyId);
   return found.caller;
 }
@@ -58,8 +54,8 @@ async function authenticateByCookie(
 /**
  * Who sends a request, by its `Authorization: Bearer` header, or without one by the dashboard's cookie: a key in the query string would end up in logs.
  *
- * A key is looked up by its hash, in one statement, whether it was never there, was revoked or is right: how long that
- * takes says nothing about a key.
+ * A key is looked up by its hash, in one statement, whether it was never there, was revoked or is right. It is looked up
+ * before wrong ones of its address are counted: who shares an address with somebody who guesses is let in.
  *
  * @throws Refusal missing_key, wrong_key, rate_limited, and by cookie not_signed_in or cross_site_request.
  */
@@ -74,35 +70,26 @@ async function authenticate(parts: AuthParts, sender: Sender): Promise<Caller> {
     });
   }
   const key = keyOf(header);
-  // A key that was right before is not a guess: others at its address cannot lock it out. One that is being looked up at
-  // this moment is one guess, however many requests bring it.
-  const tried = keys.wasRight(key) || keys.isAsked(key) ? null : await limits.takeTry(incoming);
-  let caller: Caller | null;
-  try {
-    caller = key === undefined ? null : await keys.find(key);
-  } catch (error) {
-    // Nobody could say whether it was right.
-    await tried?.();
-    throw error;
-  }
+  const caller = key === undefined ? null : await keys.find(key, () => limits.addressOf(incoming));
   if (caller === null) {
+    await limits.takeWrongKey(incoming);
     throw new Refusal(
       "wrong_key",
       "The key in the Authorization header is not one of this installation. Expected Bearer and a key that begins with dk_ or sk_.",
       { headers: { "www-authenticate": 'Bearer error="invalid_token"' } },
     );
   }
-  await tried?.();
   await limits.takeRequest(caller.keyId);
   return caller;
 }
 
 /** Whether a sender that was let in would be let in now, for what goes on after it was: its key may be revoked since. */
-export async function isStillKnown({ keys, sessions }: AuthParts, sender: Sender): Promise<boolean> {
+export async function isStillKnown({ keys, sessions, limits }: AuthParts, sender: Sender): Promise<boolean> {
   const { authorization: header } = sender;
-  if (header !== undefined) return (await keys.find(keyOf(header) ?? "")) !== null;
+  const from = (): string => limits.addressOf(sender.incoming);
+  if (header !== undefined) return (await keys.find(keyOf(header) ?? "", from)) !== null;
   const token = cookieToken(sender.origins);
-  return token !== null && (await sessions.find(token)) !== null;
+  return token !== null && (await sessions.find(token, from)) !== null;
 }
 
 /**

@@ -1,41 +1,67 @@
 import type { IncomingMessage } from "node:http";
-import { boundJson, compactJson } from "../json-text.ts";
+import { type BrokenBound, boundJson, compactJson } from "../json-text.ts";
 import { Refusal } from "../refusal.ts";
 import { headerOf } from "./headers.ts";
 
-/** Bounds of a request's body. Behaviour, section 7; hostile cases, parameters. */
+/** Most bytes of any body. Behaviour, section 7; hostile cases, parameters. */
 export const bodyBytesMax = 1024 * 1024;
-const bounds = { depthMax: 32, keysMax: 10_000 };
+/** Most bytes of a body whose route does not say otherwise (route.ts, `bodyBytesMax`). */
+export const smallBodyBytesMax = 16 * 1024;
+const bounds = { depthMax: 32, keysMax: 10_000, valuesMax: 50_000, nameMax: 1_024 };
+/**
+ * Most pieces of a body. Each costs as much as some hundred bytes do, and a sender may put every byte into a piece of its
+ * own (transfer-encoding: chunked).
+ */
+const piecesMax = 16_384;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+// The rest of the body is still on its way: this connection cannot carry another request.
+const closing = { headers: { connection: "close" } };
 
 /**
  * Reads a body up to a limit. What is beyond the limit is not read into memory.
  *
- * @throws Refusal body_too_large while the body still comes in, or at once when its length says so.
+ * @param take is told of each piece, and says whether there is memory for it.
+ * @throws Refusal body_too_large while the body still comes in, or at once when its length says so; what `take` answers.
  */
-export async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+export async function readBytes(
+  request: IncomingMessage,
+  bytesMax: number,
+  take: (bytes: number) => Refusal | null = () => null,
+): Promise<Buffer> {
   const tooLarge = (): Refusal =>
-    new Refusal("body_too_large", `The body has more than ${bytesMax} bytes. Send it in smaller parts.`, {
-      // The rest of the body is still on its way: this connection cannot carry another request.
-      headers: { connection: "close" },
-    });
+    new Refusal(
+      "body_too_large",
+      `The body has more than ${bytesMax} bytes, the most that this route takes. Send it in smaller parts.`,
+      closing,
+    );
   if (Number(headerOf(request, "content-length") ?? 0) > bytesMax) throw tooLarge();
   const chunks: Buffer[] = [];
   let bytes = 0;
+  let refusal: Refusal | null = null;
   const whole = await readWhile(request, (chunk) => {
     bytes += chunk.length;
-    if (bytes > bytesMax) return false;
-    chunks.push(chunk);
-    return true;
+    if (bytes > bytesMax) refusal = tooLarge();
+    else if (chunks.length === piecesMax) refusal = tooManyPieces();
+    else refusal = take(chunk.length);
+    if (refusal === null) chunks.push(chunk);
+    return refusal === null;
   });
-  if (bytes > bytesMax) throw tooLarge();
+  if (refusal !== null) throw refusal;
   // The sender went away or was too slow. The answer reaches nobody, and it is no failure of ours to log.
   if (!whole) {
     throw new Refusal("invalid_json", `The body broke off after ${bytes} bytes; send it again as a whole.`);
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
 }
+
+const tooManyPieces = (): Refusal =>
+  new Refusal(
+    "body_too_large",
+    `The body comes in more than ${piecesMax} pieces. Send it with a content-length, or in larger chunks.`,
+    closing,
+  );
 
 /**
  * Reads a request's body by its events: an async iterator over it takes as long as all else that is done with a request
@@ -65,36 +91,49 @@ function readWhile(request: IncomingMessage, take: (chunk: Buffer) => boolean): 
 }
 
 /**
- * Reads and parses a JSON body.
+ * Reads the bytes of a JSON body. See {@link readBytes}.
  *
- * @returns the value for validation, and the text without white space, from which variables are taken as they came.
- * @throws Refusal when it is not sent as JSON, too large, not UTF-8, not JSON, or nested too deep.
+ * @throws Refusal when it is not sent as JSON, or is too large.
  */
-export async function readJson(request: IncomingMessage): Promise<{ value: unknown; text: string }> {
+export function readJsonBytes(
+  request: IncomingMessage,
+  bytesMax: number,
+  take?: (bytes: number) => Refusal | null,
+): Promise<Buffer> {
   const type = headerOf(request, "content-type") ?? "";
   const encoding = headerOf(request, "content-encoding");
   if (encoding !== undefined && encoding !== "identity") {
-    throw new Refusal("media_type_not_json", `The body is compressed (${encoding}); send it as it is.`);
+    const given = encoding.slice(0, 100);
+    throw new Refusal("media_type_not_json", `The body is compressed (${given}); send it as it is.`);
   }
-  if (!/^application\/(?:[\w.+-]+\+)?json(?:\s*;.*)?$/i.test(type)) {
-    const given = type === "" ? "no content-type" : `content-type ${type}`;
+  if (!/^application\/(?:[\w.+-]+\+)?json(?:\s*;.*)?$/i.test(type.slice(0, typeLengthMax))) {
+    const given = type === "" ? "no content-type" : `content-type ${type.slice(0, 100)}`;
     throw new Refusal("media_type_not_json", `Given ${given}; expected application/json.`);
   }
-  return parseJson(await readBytes(request, bodyBytesMax));
+  return readBytes(request, bytesMax, take);
 }
 
-/** See {@link readJson}. */
-function parseJson(bytes: Buffer): { value: unknown; text: string } {
+/** How much of a content-type is looked at. */
+const typeLengthMax = 200;
+
+/** What a body does that breaks a bound. */
+const broken: Readonly<Record<BrokenBound, string>> = {
+  depthMax: `nests more than ${bounds.depthMax} levels`,
+  keysMax: `has more than ${bounds.keysMax} keys`,
+  valuesMax: `has more than ${bounds.valuesMax} values`,
+  nameMax: `has a key of more than ${bounds.nameMax} characters`,
+};
+
+/**
+ * Parses a JSON body.
+ *
+ * @returns the value for validation, and the text without white space, from which variables are taken as they came.
+ * @throws Refusal when it is not UTF-8, not JSON, or breaks a bound.
+ */
+export function parseJson(bytes: Buffer): { value: unknown; text: string } {
   const raw = decode(bytes);
-  const broken = boundJson(raw, bounds);
-  if (broken !== null) {
-    throw new Refusal(
-      "too_deep",
-      broken === "too_deep"
-        ? `The body nests more than ${bounds.depthMax} levels.`
-        : `The body has more than ${bounds.keysMax} keys.`,
-    );
-  }
+  const bound = boundJson(raw, bounds);
+  if (bound !== null) throw new Refusal("too_deep", `The body ${broken[bound]}. Send less in one request.`);
   try {
     return { value: JSON.parse(raw), text: compactJson(raw) };
   } catch (error) {

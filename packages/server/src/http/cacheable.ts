@@ -1,16 +1,17 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
+import type { Answer } from "./route.ts";
 
 /** A text that is the same until this process is replaced by another version. */
 export interface CacheableText {
-  readonly text: string;
+  readonly bytes: Buffer;
   readonly mediaType: string;
   readonly etag: string;
 }
 
 export function cacheableText(mediaType: string, text: string): CacheableText {
   const etag = `"${createHash("sha256").update(text).digest("base64url").slice(0, 27)}"`;
-  return { text, mediaType, etag };
+  return { bytes: Buffer.from(text), mediaType, etag };
 }
 
 /**
@@ -21,13 +22,13 @@ export function cacheableText(mediaType: string, text: string): CacheableText {
  */
 export function answerCacheable(
   context: Context,
-  { text, mediaType, etag }: CacheableText,
+  { bytes, mediaType, etag }: CacheableText,
   headers: Record<string, string> = {},
-): Response {
-  const all = { etag, "cache-control": "public, no-cache", "x-content-type-options": "nosniff", ...headers };
+): Answer {
+  const all = { etag, "cache-control": "public, no-cache", ...headers };
   const given = (context.req.header("if-none-match") ?? "").split(",").map((tag) => tag.trim());
   if (given.some((tag) => tag === "*" || tag.replace(/^W\//, "") === etag)) {
-    return new Response(null, { status: 304, headers: all });
+    return { status: 304, headers: all, body: null };
   }
-  return new Response(text, { headers: { ...all, "content-type": mediaType } });
+  return { status: 200, headers: { ...all, "content-type": mediaType }, body: bytes };
 }

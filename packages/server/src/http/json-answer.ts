@@ -9,11 +9,28 @@ export const jsonHeaders = {
   "x-content-type-options": "nosniff",
 };
 
-/** The body of the API's error answer. */
-export function errorBody({ code, message, details }: Refusal): string {
-  const body: ErrorBody = { error: { code, message, details: [...details] } };
-  return stringify(body);
-}
+/** Bounds of an error answer: what somebody sent must not come back many times over. */
+const detailsMax = 20;
+const messageMax = 4_000;
+const detailMax = 400;
+
+/** The API's error answer to a refusal. */
+export const errorOf = ({ code, message, details }: Refusal): ErrorBody => ({
+  error: {
+    code,
+    message: cut(message, messageMax),
+    details: details
+      .slice(0, detailsMax)
+      .map(({ path, message: what }) => ({ path: cut(path, detailMax), message: cut(what, detailMax) })),
+  },
+});
+
+/** A text that is cut ends with a full stop like any other sentence. */
+const cut = (text: string, max: number): string =>
+  text.length <= max ? text : `${text.slice(0, max)} ... .`;
+
+/** The text of {@link errorOf}. */
+export const errorBody = (refusal: Refusal): string => stringify(errorOf(refusal));
 
 /** The whole of an error answer, for a request that never gets to the routes. */
 export function errorAnswer(refusal: Refusal): { headers: Record<string, string | number>; body: string } {

@@ -1,34 +1,39 @@
 import {
   createServer,
   type IncomingMessage,
+  type OutgoingHttpHeader,
+  type OutgoingHttpHeaders,
   type RequestListener,
   type Server,
   type ServerOptions,
+  ServerResponse,
 } from "node:http";
 import type { Duplex } from "node:stream";
 import { serve } from "@hono/node-server";
 import { Refusal } from "../refusal.ts";
 import type { Admission } from "./admission.ts";
+import { boundConnections, type ConnectionBounds } from "./connections.ts";
 import { errorAnswer } from "./json-answer.ts";
 import { sparingLongRequests } from "./long-requests.ts";
 
 /** What a client may take of this process. Hostile cases, parameters. */
-export interface ConnectionLimits {
+export interface ConnectionLimits extends ConnectionBounds {
   /** How long all headers of a request may take, and an opened connection without a byte. Default 10 s. */
   readonly headersTimeoutMs: number;
   /** How long a whole request may take to come in, an upload of audio aside. Default 15 s. */
   readonly requestTimeoutMs: number;
-  /** How often both are looked at. Node's own 30 s would let a slow client have three times its time. Default 1 s. */
-  readonly checkMs: number;
-  /** Most open connections; one more is closed at once, and those that are open go on. Default 10,000. */
-  readonly connectionsMax: number;
 }
 
+/** The check is each second: Node's own 30 s would let a slow client have three times its time. */
 const standardLimits: ConnectionLimits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   checkMs: 1_000,
   connectionsMax: 10_000,
+  perAddressMax: 2_000,
+  unreadMaxMs: 30_000,
+  isProxy: () => false,
+  onCut: () => {},
 };
 /** How long a client may keep an idle connection open while the process ends. */
 const closeAfterMs = 2_000;
@@ -40,13 +45,18 @@ export interface Answering {
   answer(request: Request, env: object): Response | Promise<Response>;
 }
 
-/** Listens on a host and port. */
+/**
+ * Listens on a host and port.
+ *
+ * @param given limits that are not the standard ones.
+ */
 export function listenHttp(
   host: string,
   port: number,
   { admission, answer }: Answering,
-  limits: ConnectionLimits = standardLimits,
+  given: Partial<ConnectionLimits> = {},
 ): Promise<Server> {
+  const limits = { ...standardLimits, ...given };
   return new Promise((resolve, reject) => {
     const server = serve(
       {
@@ -62,7 +72,7 @@ export function listenHttp(
       },
       () => resolve(server),
     ) as Server;
-    server.maxConnections = limits.connectionsMax;
+    boundConnections(server, limits);
     server.once("error", reject);
     sparingLongRequests(server);
     // Without a listener of its own a CONNECT would be cut without an answer.
@@ -84,12 +94,38 @@ const methodRefused = (method: string): Refusal =>
 const createServerWith =
   (admission: Admission) =>
   (options: ServerOptions, listener: RequestListener): Server =>
-    createServer(options, (request, response) => {
+    createServer({ ...options, ServerResponse: GuardedResponse }, (request, response) => {
       const refusal = isAboutServer(request) ? methodRefused("OPTIONS *") : admission(request);
       if (refusal === null) return listener(request, response);
       const { headers, body } = errorAnswer(refusal);
       response.writeHead(refusal.status, headers).end(body);
     });
+
+/**
+ * No browser shall take an answer for what it is not, and nobody keep one unless it says that it may be kept: here, so that no
+ * route can forget it.
+ */
+class GuardedResponse extends ServerResponse {
+  override writeHead(status: number, reason?: string | GivenHeaders, headers?: GivenHeaders): this {
+    const given = typeof reason === "string" ? headers : reason;
+    for (const [name, value] of guardHeaders) {
+      if (!hasHeader(given, name) && !this.hasHeader(name)) this.setHeader(name, value);
+    }
+    return typeof reason === "string"
+      ? super.writeHead(status, reason, headers)
+      : super.writeHead(status, reason);
+  }
+}
+
+type GivenHeaders = OutgoingHttpHeaders | OutgoingHttpHeader[];
+
+const guardHeaders = [
+  ["x-content-type-options", "nosniff"],
+  ["cache-control", "no-store"],
+] as const;
+
+const hasHeader = (given: GivenHeaders | undefined, name: string): boolean =>
+  given !== undefined && (Array.isArray(given) ? given.includes(name) : given[name] !== undefined);
 
 /** `OPTIONS *` asks about the server, not about a path: no URL can be made of it. */
 const isAboutServer = ({ method, url }: IncomingMessage): boolean => method === "OPTIONS" && url === "*";

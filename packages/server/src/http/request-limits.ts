@@ -1,9 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import ipaddr from "ipaddr.js";
-import proxyAddr from "proxy-addr";
 import { BurstyRateLimiter, RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import type { Metrics } from "../metrics.ts";
 import { Refusal } from "../refusal.ts";
+import { createAddresses } from "./address.ts";
 
 /** How many requests are taken. Each process counts by itself: two processes take twice as many. */
 export interface RateLimits {
@@ -16,17 +15,18 @@ export interface RateLimits {
   readonly trustedProxies: readonly string[];
 }
 
-/** What stands between a request and the database. */
+/** How many requests a key and wrong keys an address may send. */
 export interface RequestLimits {
   /** Counts a request of a key. @throws Refusal rate_limited when the key has had all of its. */
   takeRequest(keyId: string): Promise<void>;
   /**
-   * Counts a try of a key that may be wrong, before it is looked up, so that many at once are counted too.
+   * Counts a request whose key was wrong. Right ones are not counted, so nobody locks out who has a right key.
    *
-   * @returns takes the try back: the key was right.
-   * @throws Refusal rate_limited when too many wrong ones have come from the address; then nothing is looked up.
+   * @throws Refusal rate_limited when too many wrong ones have come from the address.
    */
-  takeTry(request: IncomingMessage): Promise<() => Promise<unknown>>;
+  takeWrongKey(request: IncomingMessage): Promise<void>;
+  /** The network that a request comes from. */
+  addressOf(request: IncomingMessage): string;
 }
 
 const burstSeconds = 10;
@@ -38,7 +38,7 @@ export function createRequestLimits(limits: RateLimits, metrics: Metrics): Reque
     new RateLimiterMemory({ keyPrefix: "burst", points: limits.burst, duration: burstSeconds }),
   );
   const tries = new RateLimiterMemory({ points: limits.wrongKeysPerMinute, duration: wrongKeySeconds });
-  const trust = proxyAddr.compile([...limits.trustedProxies]);
+  const addresses = createAddresses(limits.trustedProxies);
   return {
     async takeRequest(keyId) {
       await requests.consume(keyId).catch((reason: unknown) => {
@@ -50,9 +50,9 @@ export function createRequestLimits(limits: RateLimits, metrics: Metrics): Reque
         );
       });
     },
-    async takeTry(request) {
-      const address = networkOf(proxyAddr(request, trust));
-      await tries.consume(address).catch((reason: unknown) => {
+    addressOf: addresses.of,
+    async takeWrongKey(request) {
+      await tries.consume(addresses.of(request)).catch((reason: unknown) => {
         const seconds = waitOf(reason, wrongKeySeconds);
         metrics.limited.inc({ limit: "address" });
         throw refusal(
@@ -60,7 +60,6 @@ export function createRequestLimits(limits: RateLimits, metrics: Metrics): Reque
           seconds,
         );
       });
-      return () => tries.reward(address);
     },
   };
 }
@@ -72,22 +71,4 @@ const refusal = (message: string, seconds: number): Refusal =>
 function waitOf(reason: unknown, windowSeconds: number): number {
   if (!(reason instanceof RateLimiterRes)) throw reason;
   return Math.min(windowSeconds, Math.max(1, Math.ceil(reason.msBeforeNext / 1_000)));
-}
-
-/** Of IPv6 the first 64 bits: whoever has one such address has all of that network. */
-function networkOf(address: string): string {
-  if (!ipaddr.isValid(address)) return "none";
-  const parsed = ipaddr.process(address);
-  const bytes = parsed.toByteArray();
-  return (bytes.length === 4 ? bytes : bytes.slice(0, 8)).join(".");
-}
-
-/** Whether a list of addresses and ranges can be used as {@link RateLimits.trustedProxies}. */
-export function isProxyList(list: readonly string[]): boolean {
-  try {
-    proxyAddr.compile([...list]);
-    return true;
-  } catch {
-    return false;
-  }
 }

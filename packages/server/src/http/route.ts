@@ -16,7 +16,7 @@ export type Access =
   | "project";
 
 /** A JSON body that fits its schema, with the text that it was parsed from. */
-interface JsonBody<Value> {
+export interface JsonBody<Value> {
   readonly value: Value;
   /** The whole body as compact JSON text. */
   readonly text: string;
@@ -31,14 +31,22 @@ export interface Call<Body, Query> {
   readonly path: Readonly<Record<string, string>>;
   readonly body: JsonBody<Body>;
   readonly query: Query;
+  /** Does work of milliseconds when it is the caller's turn: everything else comes in between. */
+  readonly inTurn: <Result>(work: () => Result) => Promise<Result>;
 }
 
-/** What a handler answers: a status and the value of `data`, or a whole Response. */
+/** What a handler answers: a status and the value of `data`, or a Response whose body is a stream or is small. */
 export type Answer =
   | Response
   | { readonly status: 200 | 201 | 202; readonly data: unknown; readonly nextCursor?: string | null }
   /** A body without `{"data": ...}`, as existing clients of the seeds' API expect it. */
-  | { readonly status: 200 | 201; readonly bare: unknown };
+  | { readonly status: 200 | 201; readonly bare: unknown }
+  /** A body that is not JSON, or has other headers. Bytes are those that this process keeps, not made for the answer. */
+  | {
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body: string | Uint8Array | null;
+    };
 
 /** A good answer of a route, for the API's description. */
 export interface DescribedAnswer {
@@ -66,6 +74,10 @@ export interface Route {
   readonly body?: z.ZodType;
   /** A request without a body is taken for one with `{}`. */
   readonly bodyOptional?: true;
+  /** Most bytes of the body; {@link smallBodyBytesMax} without it. */
+  readonly bodyBytesMax?: number;
+  /** Asked before anything of the body is read. @throws Refusal when the request is not to be taken. */
+  readonly before?: (context: Context) => void;
   /** Media types of a body that is not JSON: the route reads it itself. For the description. */
   readonly bodyMediaTypes?: readonly string[];
   readonly query?: z.ZodType;
@@ -87,6 +99,8 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly summary: string;
   readonly body?: Body;
   readonly bodyOptional?: true;
+  readonly bodyBytesMax?: number;
+  readonly before?: (context: Context) => void;
   readonly bodyMediaTypes?: readonly string[];
   readonly query?: Query;
   readonly answers?: readonly DescribedAnswer[];

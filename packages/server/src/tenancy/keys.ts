@@ -1,6 +1,7 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
+import { createLookUps } from "./look-ups.ts";
 
 /** Who sends a request: a developer key sees every project of the installation, a project key sees one. */
 export type Caller =
@@ -65,14 +66,22 @@ function noteUse(pool: pg.Pool, keyId: string): void {
     .catch(() => {});
 }
 
+interface FoundKey {
+  readonly hash: Buffer;
+  readonly keyId: string;
+  readonly projectId: string | null;
+  readonly noteUse: boolean;
+}
+
 /** Looks keys up. */
 export interface KeyRing {
-  /** Whether this process has found this key before; it may have been revoked since. Asks nobody. */
-  wasRight(key: string | undefined): boolean;
-  /** Whether this key is being looked up at this moment. */
-  isAsked(key: string | undefined): boolean;
-  /** The caller whose key this is, or null when it is none of this installation's. */
-  find(key: string): Promise<Caller | null>;
+  /**
+   * The caller whose key this is, or null when it is none of this installation's.
+   *
+   * @param from tells the address that sent it.
+   * @throws Refusal rate_limited, for a key that was not right before, when too many of them wait to be looked up.
+   */
+  find(key: string, from: () => string): Promise<Caller | null>;
 }
 
 export function createKeyRing(pool: pg.Pool): KeyRing {
@@ -90,39 +99,41 @@ export function createKeyRing(pool: pg.Pool): KeyRing {
   /** Look-ups under way: requests that bring the same key at the same moment share one. */
   const asked = new Map<string, Promise<Caller | null>>();
 
-  const lookUp = async (name: string): Promise<Caller | null> => {
+  const lookUp = async (those: readonly string[]): Promise<Map<string, Caller>> => {
     const askedMs = performance.now();
-    const { rows } = await pool.query<{ keyId: string; projectId: string | null; noteUse: boolean }>({
-      name: "key-find",
-      text: `SELECT key_id AS "keyId", project_id AS "projectId",
+    const { rows } = await pool.query<FoundKey>({
+      name: "keys-find",
+      text: `SELECT key_hash AS hash, key_id AS "keyId", project_id AS "projectId",
                last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS "noteUse"
-             FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
-      values: [Buffer.from(name, "base64")],
+             FROM api_keys WHERE key_hash = ANY ($1) AND revoked_at IS NULL`,
+      values: [those.map((name) => Buffer.from(name, "base64"))],
     });
-    const row = rows[0];
-    if (row === undefined) {
-      right.delete(name);
-      return null;
+    const found = new Map<string, Caller>();
+    for (const { hash, keyId, projectId, noteUse: isNoted } of rows) {
+      const name = hash.toString("base64");
+      const caller: Caller =
+        projectId === null ? { kind: "developer", keyId } : { kind: "project", keyId, projectId };
+      if (isNoted) noteUse(pool, keyId);
+      found.set(name, caller);
+      believed.set(name, caller, { start: askedMs });
+      right.set(name, true);
     }
-    const caller: Caller =
-      row.projectId === null
-        ? { kind: "developer", keyId: row.keyId }
-        : { kind: "project", keyId: row.keyId, projectId: row.projectId };
-    if (row.noteUse) noteUse(pool, row.keyId);
-    believed.set(name, caller, { start: askedMs });
-    right.set(name, true);
-    return caller;
+    for (const name of those) if (!found.has(name)) right.delete(name);
+    return found;
   };
+  const unseen = createLookUps(lookUp);
+  /** A key that was right before is no guess: it waits for nobody. */
+  const lookUpAgain = async (name: string): Promise<Caller | null> =>
+    (await lookUp([name])).get(name) ?? null;
 
   return {
-    wasRight: (key) => key !== undefined && keyPattern.test(key) && right.has(nameOf(key)),
-    isAsked: (key) => key !== undefined && keyPattern.test(key) && asked.has(nameOf(key)),
-    async find(key) {
+    async find(key, from) {
       if (!keyPattern.test(key)) return null;
       const name = nameOf(key);
       const cached = believed.get(name);
       if (cached !== undefined) return cached;
-      const under = asked.get(name) ?? lookUp(name).finally(() => asked.delete(name));
+      if (!right.has(name)) return unseen.find(name, from());
+      const under = asked.get(name) ?? lookUpAgain(name).finally(() => asked.delete(name));
       asked.set(name, under);
       return under;
     },

@@ -3,6 +3,7 @@ import { LRUCache } from "lru-cache";
 import type pg from "pg";
 import { inTransaction } from "../database/transaction.ts";
 import { type Caller, hashSecret } from "./keys.ts";
+import { createLookUps } from "./look-ups.ts";
 
 /** How long a sign-in link works, in seconds: as long as somebody who has just started a server may need to click it. */
 const linkSeconds = 3_600;
@@ -40,12 +41,23 @@ interface FoundSession {
 
 /** The sessions of the dashboard. */
 export interface DashboardSessions {
-  /** Whether this process has found this token before; it may have ended since. Asks nobody. */
-  wasRight(token: string): boolean;
-  /** The session of a token, or null when it has ended, its key was revoked, or it never was. */
-  find(token: string): Promise<FoundSession | null>;
-  /** Takes a sign-in link and begins a developer's session; null when it was taken, is too old, or never was. */
-  beginByLink(linkToken: string, formerToken: string | null): Promise<BegunSession | null>;
+  /**
+   * The session of a token, or null when it has ended, its key was revoked, or it never was.
+   *
+   * @param from tells the address that sent it.
+   * @throws Refusal rate_limited, for a token that was not right before, when too many of them wait to be looked up.
+   */
+  find(token: string, from: () => string): Promise<FoundSession | null>;
+  /**
+   * Takes a sign-in link and begins a developer's session; null when it was taken, is too old, or never was.
+   *
+   * @throws Refusal rate_limited, as `find`.
+   */
+  beginByLink(
+    linkToken: string,
+    from: () => string,
+    formerToken: string | null,
+  ): Promise<BegunSession | null>;
   /** Begins a session for whoever has a key. */
   beginByKey(caller: Caller, formerToken: string | null): Promise<BegunSession>;
   /** Ends a session. */
@@ -55,28 +67,48 @@ export interface DashboardSessions {
 export function createDashboardSessions(pool: pg.Pool): DashboardSessions {
   const right = new LRUCache<string, true>({ max: rememberedMax });
   const nameOf = (token: string): string => hashSecret(token).toString("base64");
+  const hashesOf = (names: readonly string[]): Buffer[] => names.map((name) => Buffer.from(name, "base64"));
+  const lookUp = async (names: readonly string[]): Promise<Map<string, FoundSession>> => {
+    const { rows } = await pool.query<SessionRow>({
+      name: "dashboard-sessions-find",
+      text: `SELECT token_hash AS hash, dashboard_session_id AS id, only_project_id AS "projectId",
+               expires_at AS "expiresAt"
+             FROM dashboard_sessions LEFT JOIN api_keys USING (key_id)
+             WHERE token_hash = ANY ($1) AND expires_at > now() AND revoked_at IS NULL`,
+      values: [hashesOf(names)],
+    });
+    const found = new Map(
+      rows.map(({ hash, id, projectId, expiresAt }) => [
+        hash.toString("base64"),
+        { caller: callerOf(id, projectId), expiresAt },
+      ]),
+    );
+    for (const name of names) {
+      if (found.has(name)) right.set(name, true);
+      else right.delete(name);
+    }
+    return found;
+  };
+  const unseen = createLookUps(lookUp);
+  const links = createLookUps(async (names) => {
+    const { rows } = await pool.query<{ hash: Buffer }>({
+      name: "sign-in-links-find",
+      text: "SELECT token_hash AS hash FROM sign_in_links WHERE token_hash = ANY ($1) AND expires_at > now()",
+      values: [hashesOf(names)],
+    });
+    return new Map(rows.map(({ hash }) => [hash.toString("base64"), true] as const));
+  });
 
   return {
-    wasRight: (token) => right.has(nameOf(token)),
-    async find(token) {
+    async find(token, from) {
       if (!tokenPattern.test(token)) return null;
+      const name = nameOf(token);
+      if (!right.has(name)) return unseen.find(name, from());
       // Asked each time, never remembered: who has signed out is out at once, in every process.
-      const { rows } = await pool.query<{ id: string; projectId: string | null; expiresAt: Date }>({
-        name: "dashboard-session-find",
-        text: `SELECT dashboard_session_id AS id, only_project_id AS "projectId", expires_at AS "expiresAt"
-               FROM dashboard_sessions LEFT JOIN api_keys USING (key_id)
-               WHERE token_hash = $1 AND expires_at > now() AND revoked_at IS NULL`,
-        values: [hashSecret(token)],
-      });
-      const row = rows[0];
-      if (row === undefined) {
-        right.delete(nameOf(token));
-        return null;
-      }
-      right.set(nameOf(token), true);
-      return { caller: callerOf(row.id, row.projectId), expiresAt: row.expiresAt };
+      return (await lookUp([name])).get(name) ?? null;
     },
-    beginByLink(linkToken, formerToken) {
+    async beginByLink(linkToken, from, formerToken) {
+      if ((await links.find(nameOf(linkToken), from())) === null) return null;
       return inTransaction(pool, async (client) => {
         // Of two that come with one link at once, one deletes the row.
         const { rowCount } = await client.query(
@@ -94,6 +126,13 @@ export function createDashboardSessions(pool: pg.Pool): DashboardSessions {
       await pool.query("DELETE FROM dashboard_sessions WHERE token_hash = $1", [hashSecret(token)]);
     },
   };
+}
+
+interface SessionRow {
+  readonly hash: Buffer;
+  readonly id: string;
+  readonly projectId: string | null;
+  readonly expiresAt: Date;
 }
 
 /** A fresh token for each sign-in; the session that the browser had before ends with it. */

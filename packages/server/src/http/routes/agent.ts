@@ -19,6 +19,9 @@ import { rotateSecret } from "../../tenancy/signing-secrets.ts";
 import { logDetail } from "../log-detail.ts";
 import { type Route, route } from "../route.ts";
 
+/** Most bytes of an agent that is sent: a long prompt and 20 headers of 4 KiB. */
+const agentBytesMax = 256 * 1024;
+
 export function agentRoutes(pool: pg.Pool, sealer: Sealer, guard: Guard): Route[] {
   const path = "/v1/projects/{projectId}/agent";
   // PUT and PATCH do the same: clients of the seed's API use either (behaviour, section 6).
@@ -29,6 +32,7 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, guard: Guard): Route[
       access: "project",
       summary: "Changes the fields given. postSessionWebhook is replaced as a whole.",
       body: UpdateAgent,
+      bodyBytesMax: agentBytesMax,
       answers: [
         {
           status: 200,

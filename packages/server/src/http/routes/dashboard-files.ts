@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Context } from "hono";
 import { Refusal } from "../../refusal.ts";
-import { type Route, route } from "../route.ts";
+import { type Answer, type Route, route } from "../route.ts";
 import { pageWrittenMs, readStaticFiles, type StaticFile } from "../static-files.ts";
 
 /** The built dashboard beside this package: the same from its sources and from what is built of them. */
@@ -26,10 +26,10 @@ export function dashboardFileRoutes(folder: string, mediaOrigins: readonly strin
     }
     return files;
   };
-  const page = (context: Context): Response => {
+  const page = (context: Context): Answer => {
     const index = current().get("index.html");
     if (index === undefined) throw notBuilt(folder);
-    return fileResponse(context, index, headers);
+    return fileAnswer(context, index, headers);
   };
   const leads = (path: string, summary: string): Route =>
     route({
@@ -64,7 +64,7 @@ export function dashboardFileRoutes(folder: string, mediaOrigins: readonly strin
       errors: ["dashboard_not_built", "route_not_found"],
       handle({ context, path: { file = "" } }) {
         const found = current().get(file);
-        if (found !== undefined) return fileResponse(context, found, headers);
+        if (found !== undefined) return fileAnswer(context, found, headers);
         // A file that is missing must not be answered with a page. Of views, those of a project end with ids, which may
         // have dots.
         if (file.startsWith("p/") || (!/\.[a-z0-9]{1,11}$/i.test(file) && !file.startsWith("assets/")))
@@ -98,7 +98,6 @@ function pageHeaders(mediaOrigins: readonly string[]): Record<string, string> {
       "base-uri 'none'",
       "form-action 'none'",
     ].join("; "),
-    "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
@@ -107,7 +106,7 @@ function pageHeaders(mediaOrigins: readonly string[]): Record<string, string> {
   };
 }
 
-function fileResponse(context: Context, file: StaticFile, headers: Record<string, string>): Response {
+function fileAnswer(context: Context, file: StaticFile, headers: Record<string, string>): Answer {
   const zipped = file.gzipped !== null && /\bgzip\b/.test(context.req.header("accept-encoding") ?? "");
   const etag = `"${file.etag}${zipped ? "-gzip" : ""}"`;
   const all = {
@@ -117,14 +116,14 @@ function fileResponse(context: Context, file: StaticFile, headers: Record<string
     "cache-control": file.immutable ? "public, max-age=31536000, immutable" : "no-cache",
   };
   const given = (context.req.header("if-none-match") ?? "").split(",").map((tag) => tag.trim());
-  if (given.some((tag) => tag.replace(/^W\//, "") === etag))
-    return new Response(null, { status: 304, headers: all });
-  const bytes = zipped && file.gzipped !== null ? file.gzipped : file.bytes;
-  return new Response(new Uint8Array(bytes), {
+  if (given.some((tag) => tag.replace(/^W\//, "") === etag)) return { status: 304, headers: all, body: null };
+  return {
+    status: 200,
     headers: {
       ...all,
       "content-type": file.mediaType,
       ...(zipped ? { "content-encoding": "gzip" } : {}),
     },
-  });
+    body: zipped && file.gzipped !== null ? file.gzipped : file.bytes,
+  };
 }

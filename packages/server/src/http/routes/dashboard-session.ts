@@ -1,3 +1,4 @@
+import type { HttpBindings } from "@hono/node-server";
 import { DashboardSession, SignIn } from "@sendoff/contract";
 import type { Context } from "hono";
 import type pg from "pg";
@@ -19,6 +20,9 @@ export interface DashboardSessionParts {
   readonly publicUrl: string | null;
   readonly version: string;
 }
+
+/** Most bytes of a sign-in: a token or a key of 200 characters. Anybody may send one. */
+const signInBytesMax = 1_024;
 
 export function dashboardSessionRoutes(parts: DashboardSessionParts): Route[] {
   const path = "/dashboard/session";
@@ -44,14 +48,13 @@ export function dashboardSessionRoutes(parts: DashboardSessionParts): Route[] {
       access: "open",
       summary: "Signs in to the dashboard by a link's token or a key, and sets its cookie.",
       body: SignIn,
+      bodyBytesMax: signInBytesMax,
+      before: (context) => refuseCrossSite(originsOf(context)),
       answers: [{ status: 201, when: "Signed in; Set-Cookie has the session.", data: DashboardSession }],
       errors: ["sign_in_link_invalid", "wrong_key", "cross_site_request", "rate_limited"],
       async handle({ context, body: { value } }) {
         const origins = originsOf(context);
-        refuseCrossSite(origins);
-        const tried = await parts.limits.takeTry(context.env.incoming);
-        const begun = await begin(parts, value, cookieToken(origins));
-        await tried();
+        const begun = await begin(parts, context, value, cookieToken(origins));
         const cookies = setCookies(origins, begun.token, dashboardSessionSeconds);
         return withCookies(cookies, 201, { data: await view(begun.caller, begun.expiresAt) });
       },
@@ -65,7 +68,9 @@ export function dashboardSessionRoutes(parts: DashboardSessionParts): Route[] {
       async handle({ context, caller }) {
         const token = cookieToken(originsOf(context));
         const byCookie = context.req.header("authorization") === undefined && token !== null;
-        const found = byCookie ? await parts.sessions.find(token) : null;
+        const found = byCookie
+          ? await parts.sessions.find(token, () => parts.limits.addressOf(context.env.incoming))
+          : null;
         return { status: 200, data: await view(caller as Caller, found?.expiresAt ?? null) };
       },
     }),
@@ -89,23 +94,28 @@ export function dashboardSessionRoutes(parts: DashboardSessionParts): Route[] {
 
 const unauthenticated = { headers: { "www-authenticate": "Bearer" } };
 
-/** @throws Refusal wrong_key or sign_in_link_invalid. */
+/** @throws Refusal wrong_key, sign_in_link_invalid or rate_limited. */
 async function begin(
-  { keys, sessions }: DashboardSessionParts,
+  { keys, sessions, limits }: DashboardSessionParts,
+  context: Context,
   { token, key }: SignIn,
   formerToken: string | null,
 ): Promise<BegunSession> {
+  const { incoming } = (context as Context<{ Bindings: HttpBindings }>).env;
+  const from = (): string => limits.addressOf(incoming);
   if (key !== undefined) {
-    const caller = await keys.find(key);
+    const caller = await keys.find(key, from);
     if (caller !== null) return sessions.beginByKey(caller, formerToken);
+    await limits.takeWrongKey(incoming);
     throw new Refusal(
       "wrong_key",
       "This is not a key of this installation. Expected one that begins with dk_ or sk_; start.json has both.",
       unauthenticated,
     );
   }
-  const begun = await sessions.beginByLink(token ?? "", formerToken);
+  const begun = await sessions.beginByLink(token ?? "", from, formerToken);
   if (begun !== null) return begun;
+  await limits.takeWrongKey(incoming);
   throw new Refusal(
     "sign_in_link_invalid",
     "This sign-in link was used before, is older than an hour, or is not of this installation. Start the server again for a new one, or sign in with a key.",
@@ -114,7 +124,7 @@ async function begin(
 }
 
 function withCookies(cookies: readonly string[], status: number, body: object | null): Response {
-  const headers = new Headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  const headers = new Headers();
   for (const cookie of cookies) headers.append("set-cookie", cookie);
   if (body === null) return new Response(null, { status, headers });
   headers.set("content-type", "application/json");

@@ -7,7 +7,7 @@ import { asyncApiDocument } from "../describe/asyncapi.ts";
 import { openApiDocument } from "../describe/openapi.ts";
 import { documentPages } from "../describe/pages.ts";
 import { stylesheet } from "../describe/style.ts";
-import { type DescribedAnswer, type Route, route } from "../route.ts";
+import { type Answer, type DescribedAnswer, type Route, route } from "../route.ts";
 
 /** Nothing but the stylesheet of this server is loaded, and no script runs. */
 const pageHeaders = {
@@ -32,7 +32,7 @@ export function describeRoutes(others: readonly Route[], version: string): Route
   const pages = once(() => cached("text/html; charset=utf-8", documentPages(openApi())));
   const schemas = once(() => cached("application/schema+json", schemaFiles()));
   const schemaList = once(() => jsonText(listOfSchemas()));
-  const answerPage = (context: Context, name: string): Response =>
+  const answerPage = (context: Context, name: string): Answer =>
     answerCacheable(context, found(pages(), name, context.req.path), pageHeaders);
   const open = { method: "GET", access: "open" } as const;
   const own: Route[] = [

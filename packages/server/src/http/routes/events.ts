@@ -38,11 +38,10 @@ export function eventRoutes(feed: Feed, streams: FeedStreams): Route[] {
         const after = cursor === undefined ? await begin() : positionOf(cursor);
         if (!live) {
           const page = await feed.read(projectId, filter, after, query.limit);
-          return pageResponse({
-            data: page.items,
-            nextCursor: cursorOf(page.next),
-            caughtUp: page.caughtUp,
-          });
+          return {
+            status: 200,
+            bare: { data: page.items, nextCursor: cursorOf(page.next), caughtUp: page.caughtUp },
+          };
         }
         const stream = streams.admit(projectId, filter);
         try {
@@ -61,8 +60,3 @@ export function eventRoutes(feed: Feed, streams: FeedStreams): Route[] {
     }),
   ];
 }
-
-const pageResponse = (page: object): Response =>
-  new Response(stringify(page), {
-    headers: { "content-type": "application/json", "cache-control": "no-store" },
-  });

@@ -21,6 +21,9 @@ import {
 } from "../../tenancy/project-webhooks.ts";
 import { type Route, route } from "../route.ts";
 
+/** Most bytes of a webhook that is sent: a URL of 2 KiB and 20 headers of 4 KiB, each character escaped. */
+const webhookBytesMax = 256 * 1024;
+
 /** Webhooks of a project, with the paths and bare bodies of the seeds' own API (behaviour, section 6). */
 export function projectWebhookRoutes(
   pool: pg.Pool,
@@ -47,6 +50,7 @@ export function projectWebhookRoutes(
       access: "project",
       summary: "Makes a webhook. Its signing secret is answered once.",
       body: CreateProjectWebhook,
+      bodyBytesMax: webhookBytesMax,
       answers: [{ status: 201, when: "It was made.", data: CreatedProjectWebhook, bare: true }],
       errors: ["invalid_url", "invalid_header", "masked_value", "duplicate_endpoint", "quota"],
       async handle({ path: { projectId = "" }, body }) {

@@ -3,6 +3,7 @@ import type pg from "pg";
 import { reconcile } from "../../outbox/reconcile.ts";
 import { Refusal } from "../../refusal.ts";
 import { isEndpointOf } from "../../tenancy/endpoints.ts";
+import { bodyBytesMax } from "../body.ts";
 import { type Route, route } from "../route.ts";
 import { webhookOf } from "./agent.ts";
 
@@ -14,6 +15,7 @@ export function reconcileRoutes(pool: pg.Pool): Route[] {
       access: "project",
       summary: "What an endpoint was owed in a window and does not hold; resend sends it again.",
       body: Reconcile,
+      bodyBytesMax,
       answers: [{ status: 200, when: "What is missing, oldest first.", data: MissingEvent, list: true }],
       errors: ["endpoint_not_found", "no_webhook"],
       async handle({ path: { projectId = "" }, body: { value } }) {

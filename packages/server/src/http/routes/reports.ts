@@ -20,7 +20,9 @@ import { variablesBytesMax } from "../../lifecycle/transition.ts";
 import type { Logger } from "../../log.ts";
 import { isKeyOfProject } from "../../recordings/keys.ts";
 import { Refusal } from "../../refusal.ts";
+import { bodyBytesMax } from "../body.ts";
 import { asRefusal } from "../failure.ts";
+import { errorOf } from "../json-answer.ts";
 import { type RecordedParts, recordedAt, takeRecorded } from "../recorded.ts";
 import { type Route, route } from "../route.ts";
 import { validate } from "../validate.ts";
@@ -97,15 +99,18 @@ function itemReport(item: z.output<typeof ReportItem>, text: string, projectId: 
   }
 }
 
+/** Most wrong fields that are told of one of many reports: an answer must not be many times what was sent. */
+const itemDetailsMax = 3;
+
+/** How many reports of one request are checked in one go. */
+const itemsPerTurn = 100;
+
 type ItemAnswer = { status: 200; data: ReportAnswer } | ({ status: number } & ErrorBody);
 
 /** One item that fails must not take the answers of those away that were committed. */
 function itemError(log: Logger, error: unknown): ItemAnswer {
   const refusal = asRefusal(log, error);
-  return {
-    status: refusal.status,
-    error: { code: refusal.code, message: refusal.message, details: [...refusal.details] },
-  };
+  return { status: refusal.status, ...errorOf(refusal) };
 }
 
 /** Refusals of every report: what is known forbids it, or it cannot be taken now. */
@@ -139,7 +144,7 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
   });
   const takeItem = async (projectId: string, value: unknown, text: string): Promise<ItemAnswer> => {
     try {
-      const item = validate(ReportItem, value, "invalid_body", "this report");
+      const item = validate(ReportItem, value, "invalid_body", "this report", itemDetailsMax);
       return await take(projectId, item.sessionId, itemReport(item, text, projectId));
     } catch (error) {
       return itemError(log, error);
@@ -152,6 +157,7 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       access: "project",
       summary: "The conversation has ended: emits session.ended.",
       body: ConversationEndedBody,
+      bodyBytesMax,
       answers,
       errors: [...reportErrors, "variables_too_large"],
       admit: parts.intake.admit,
@@ -189,11 +195,22 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       // Items are checked one by one: a wrong one is answered so, and the others are taken.
       body: z.array(z.unknown()).min(1).max(reportsMax),
       bodyDescribed: Reports,
+      bodyBytesMax,
       answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
       admit: parts.intake.admit,
-      async handle({ path: { projectId = "" }, body }) {
+      async handle({ path: { projectId = "" }, body, inTurn }) {
         const texts = elementsOf(body.text);
-        const items = body.value.map((value, index) => takeItem(projectId, value, texts[index] ?? "{}"));
+        const items: Array<Promise<ItemAnswer>> = [];
+        const takeFrom = (from: number): void => {
+          for (const [index, value] of body.value.slice(from, from + itemsPerTurn).entries()) {
+            items.push(takeItem(projectId, value, texts[from + index] ?? "{}"));
+          }
+        };
+        takeFrom(0);
+        // Checking 1,000 wrong ones takes 60 ms.
+        for (let from = itemsPerTurn; from < body.value.length; from += itemsPerTurn) {
+          await inTurn(() => takeFrom(from));
+        }
         return { status: 200, data: await Promise.all(items) };
       },
     }),

@@ -43,7 +43,6 @@ export function sessionsCsvRoutes(pool: pg.Pool): Route[] {
             "content-type": "text/csv; charset=utf-8",
             "content-disposition": 'attachment; filename="sessions.csv"',
             "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
           },
         });
       },

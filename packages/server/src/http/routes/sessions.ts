@@ -10,13 +10,13 @@ import {
 } from "@sendoff/contract";
 import type pg from "pg";
 import { inSnapshot } from "../../database/transaction.ts";
-import { stringify } from "../../json-text.ts";
 import type { ReportIntake } from "../../lifecycle/apply.ts";
 import { listSessions } from "../../lifecycle/list.ts";
 import { readSession, viewSession } from "../../lifecycle/read.ts";
 import { readTimeline } from "../../lifecycle/timeline.ts";
 import { logsOfSession } from "../../logbook/read.ts";
 import { Refusal } from "../../refusal.ts";
+import { bodyBytesMax } from "../body.ts";
 import { type Route, route } from "../route.ts";
 import { reportAnswer, reportErrors, variablesText } from "./reports.ts";
 
@@ -30,6 +30,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       access: "project",
       summary: "Makes a session. The same one again is answered with 200 and duplicate.",
       body: CreateSession,
+      bodyBytesMax,
       answers: [
         { status: 201, when: "The session was made.", data: CreatedSession },
         { status: 200, when: "The same session was there already.", data: CreatedSession },
@@ -56,6 +57,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       access: "project",
       summary: "Progress: where the conversation stands. Variables are merged by key.",
       body: SessionProgress,
+      bodyBytesMax,
       answers: [{ status: 200, when: "It is committed.", data: ReportAnswer }],
       errors: ["conversation_over", "variables_too_large", "session_erased", "overloaded", "draining"],
       admit: intake.admit,
@@ -80,9 +82,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       async handle({ path: { projectId = "" }, query }) {
         const { sessions, nextCursor, pagination } = await listSessions(pool, projectId, query);
         if (pagination === undefined) return { status: 200, data: sessions, nextCursor };
-        return new Response(stringify({ data: sessions, nextCursor, pagination }), {
-          headers: { "content-type": "application/json", "cache-control": "no-store" },
-        });
+        return { status: 200, bare: { data: sessions, nextCursor, pagination } };
       },
     }),
     route({

@@ -10,6 +10,7 @@ import { JsonText, mergeMembers } from "../../json-text.ts";
 import type { ReportIntake } from "../../lifecycle/apply.ts";
 import { readSession } from "../../lifecycle/read.ts";
 import { Refusal } from "../../refusal.ts";
+import { bodyBytesMax } from "../body.ts";
 import { type Route, route } from "../route.ts";
 import { variablesText } from "./reports.ts";
 
@@ -42,6 +43,7 @@ export function textSessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] 
       access: "project",
       summary: "Makes a text session. The same one again, while it is open, is answered alike.",
       body: CreateTextSession,
+      bodyBytesMax,
       answers: [{ status: 200, when: "It is there.", data: CreatedTextSession, bare: true }],
       errors: [
         "channel_conflict",

@@ -9,7 +9,7 @@ import { resend } from "../../outbox/resend.ts";
 import { Refusal } from "../../refusal.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { logDetail } from "../log-detail.ts";
-import { type Route, route } from "../route.ts";
+import { type Answer, type Route, route } from "../route.ts";
 import { asksForStream, streamResponse } from "../sse.ts";
 import { validate } from "../validate.ts";
 
@@ -113,14 +113,13 @@ const notFound = (logId: string): Refusal =>
   new Refusal("webhook_log_not_found", `This project has no attempt ${JSON.stringify(logId.slice(0, 60))}.`);
 
 /** What a stranger wrote, in an address of its own: no browser shall make a page of it (hostile cases, M12). */
-const rawBody = (body: string, name: string): Response =>
-  new Response(body, {
-    headers: {
-      "content-type": "text/plain; charset=utf-8",
-      "content-disposition": `attachment; filename="${name}.txt"`,
-      "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
-      "x-content-type-options": "nosniff",
-      "referrer-policy": "no-referrer",
-      "cache-control": "no-store",
-    },
-  });
+const rawBody = (body: string, name: string): Answer => ({
+  status: 200,
+  headers: {
+    "content-type": "text/plain; charset=utf-8",
+    "content-disposition": `attachment; filename="${name}.txt"`,
+    "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+  },
+  body,
+});
