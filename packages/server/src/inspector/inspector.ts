@@ -18,16 +18,25 @@ export async function createInspector(db: pg.Pool | pg.PoolClient, projectId: st
 /** What a request wants of an inspector. To read it needs its own token; to post to it the hash of that is enough. */
 export type Purpose = "read" | "post";
 
-/** The id of the inspector that a token opens, or null. */
-export async function findInspector(pool: pg.Pool, token: string, purpose: Purpose): Promise<string | null> {
-  const hashes = [hashSecret(token)];
-  if (purpose === "post" && token.length === postTokenLength) hashes.push(Buffer.from(token, "base64url"));
-  const { rows } = await pool.query<{ id: string }>({
-    name: "inspector-find",
-    text: "SELECT inspector_id AS id FROM inspectors WHERE token_hash = ANY ($1)",
-    values: [hashes],
+/** The ids of the inspectors that these tokens open; tokens that open none are missing. */
+export async function findInspectors(
+  pool: pg.Pool,
+  tokens: readonly string[],
+  purpose: Purpose,
+): Promise<Map<string, string>> {
+  const tokenOf = new Map<string, string>();
+  for (const token of tokens) {
+    tokenOf.set(hashSecret(token).toString("base64"), token);
+    if (purpose === "post" && token.length === postTokenLength) {
+      tokenOf.set(Buffer.from(token, "base64url").toString("base64"), token);
+    }
+  }
+  const { rows } = await pool.query<{ id: string; hash: Buffer }>({
+    name: "inspectors-find",
+    text: "SELECT inspector_id AS id, token_hash AS hash FROM inspectors WHERE token_hash = ANY ($1)",
+    values: [[...tokenOf.keys()].map((hash) => Buffer.from(hash, "base64"))],
   });
-  return rows[0]?.id ?? null;
+  return new Map(rows.map(({ id, hash }) => [tokenOf.get(hash.toString("base64")) ?? "", id]));
 }
 
 /**

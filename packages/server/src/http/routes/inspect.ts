@@ -5,13 +5,14 @@ import type { Context } from "hono";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
 import { maskedHeaders } from "../../inspector/headers.ts";
-import { findInspector, type Purpose } from "../../inspector/inspector.ts";
+import { findInspectors, type Purpose } from "../../inspector/inspector.ts";
 import { createRequestKeeper } from "../../inspector/keep.ts";
 import { createPostLimits } from "../../inspector/limits.ts";
 
 import { latestPreviews, requestsAfter } from "../../inspector/read.ts";
 import type { Metrics } from "../../metrics.ts";
 import { Refusal } from "../../refusal.ts";
+import { createLookUps } from "../../tenancy/look-ups.ts";
 import { bodyBytesMax, readBytes } from "../body.ts";
 import { headerOf } from "../headers.ts";
 import { inspectorPage, shownBytesMax, shownMax } from "../inspector-page.ts";
@@ -83,22 +84,21 @@ const incomingOf = (context: Context): IncomingMessage =>
 
 type FindInspector = (purpose: Purpose, token: string, incoming: IncomingMessage) => Promise<string>;
 
-/** Finds inspectors by their tokens. A wrong one counts as a wrong key does; one that was right before asks nobody. */
+/**
+ * Finds inspectors by their tokens. Tokens that were not right before are looked up many at a time and in turns of addresses,
+ * as keys are (ADR 0057); a wrong one counts as a wrong key does.
+ */
 function createTokenRing(pool: pg.Pool, limits: RequestLimits): FindInspector {
   const rings = { read: ringOf("read"), post: ringOf("post") };
 
   function ringOf(purpose: Purpose): LRUCache<string, string, IncomingMessage> {
+    const lookUps = createLookUps((tokens) => findInspectors(pool, tokens, purpose));
     return new LRUCache<string, string, IncomingMessage>({
       max: believedMax,
       ttl: believedMs,
-      // Requests that bring the same token at the same moment share one look-up, and one try.
       async fetchMethod(token, _stale, { context }) {
-        const takeBack = await limits.takeTry(context);
-        const id = await findInspector(pool, token, purpose).catch(async (error: unknown) => {
-          await takeBack();
-          throw error;
-        });
-        if (id !== null) await takeBack();
+        const id = await lookUps.find(token, limits.addressOf(context));
+        if (id === null) await limits.takeWrongKey(context);
         return id ?? undefined;
       },
     });
