@@ -9,7 +9,7 @@ export interface Host {
 /** What the server must be: reachable, one that writes by default, or none that is in recovery. */
 export type SessionTarget = "any" | "read-write" | "primary";
 
-export type SslMode = "disable" | "no-verify" | "verify-ca" | "require" | "verify-full";
+type SslMode = "disable" | "no-verify" | "verify-ca" | "require" | "verify-full";
 
 /** Files, and what is verified. The files are read for each connection, so that renewed ones are taken up. */
 export interface Tls {
