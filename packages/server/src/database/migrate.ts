@@ -21,6 +21,7 @@ import { up as dashboardSignIn } from "./migrations/0018-dashboard-sign-in.ts";
 import { up as tallies } from "./migrations/0019-tallies.ts";
 import { up as lists } from "./migrations/0020-lists.ts";
 import { up as writeProbes } from "./migrations/0021-write-probes.ts";
+import { up as feedEpochs } from "./migrations/0022-feed-epochs.ts";
 import { isUnavailable } from "./unavailable.ts";
 
 /** Every migration, in order. They only go forward; a released one is never changed. */
@@ -45,6 +46,7 @@ const migrations: Record<MigrationName, Migration> = {
   "0019-tallies": { up: tallies },
   "0020-lists": { up: lists },
   "0021-write-probes": { up: writeProbes },
+  "0022-feed-epochs": { up: feedEpochs },
 };
 
 /**

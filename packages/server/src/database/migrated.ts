@@ -22,6 +22,7 @@ export const migrationNames = [
   "0019-tallies",
   "0020-lists",
   "0021-write-probes",
+  "0022-feed-epochs",
 ] as const;
 
 export type MigrationName = (typeof migrationNames)[number];
