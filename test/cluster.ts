@@ -127,7 +127,9 @@ function asStandby(standby: Cluster, primary: Cluster): Standby {
     async caughtUp() {
       const { rows } = await primary.query("SELECT pg_current_wal_flush_lsn() AS lsn");
       await until("the standby has caught up", async () => {
-        const found = await standby.query(`SELECT pg_last_wal_replay_lsn() >= '${rows[0].lsn}'::pg_lsn AS so`);
+        const found = await standby.query(
+          `SELECT pg_last_wal_replay_lsn() >= '${rows[0].lsn}'::pg_lsn AS so`,
+        );
         return found.rows[0].so;
       });
     },

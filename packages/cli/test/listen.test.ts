@@ -172,7 +172,9 @@ test("a cursor of changes that the database has lost is told of, and events come
   // Of a PostgreSQL that was started in 1970.
   await writeFile(cursor, Buffer.from("[5,1,1]").toString("base64url"));
   const { written } = await listening({ cursor });
-  expect(written.err).toMatch(/The place in the feed is lost \(410 cursor_gone: .*going on from before it\.\n/);
+  expect(written.err).toMatch(
+    /The place in the feed is lost \(410 cursor_gone: .*going on from before it\.\n/,
+  );
   await until("what was there comes", () => arrivedOf("before-1").length === 2);
   await until("the new place is kept", async () => (await readFile(cursor, "utf8")).length > 20);
 });

@@ -36,12 +36,16 @@ async function start(): Promise<Setting> {
 /** Ends a chat, again and again until it is acknowledged; two events. */
 const endChat = (server: TestServer, name: string): Promise<void> =>
   until(`${name} is acknowledged`, async () => {
-    const answer = await server.api("POST", `/v1/projects/${server.projectId}/sessions/${name}/conversation-ended`, {
-      channel: "text",
-      currentNodeId: "bye",
-      messagesCount: 1,
-      extractedVariables: {},
-    });
+    const answer = await server.api(
+      "POST",
+      `/v1/projects/${server.projectId}/sessions/${name}/conversation-ended`,
+      {
+        channel: "text",
+        currentNodeId: "bye",
+        messagesCount: 1,
+        extractedVariables: {},
+      },
+    );
     return answer.status < 300;
   });
 

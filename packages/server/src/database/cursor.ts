@@ -23,7 +23,9 @@ export function decodeCursor(
   } catch {
     parts = null;
   }
-  const texts = Array.isArray(parts) ? shapes.map((_, index) => String((parts as unknown[])[index] ?? "")) : [];
+  const texts = Array.isArray(parts)
+    ? shapes.map((_, index) => String((parts as unknown[])[index] ?? ""))
+    : [];
   const fits =
     Array.isArray(parts) &&
     parts.length <= shapes.length &&
