@@ -26,14 +26,14 @@ export interface Cluster {
 }
 
 /** A base backup of a cluster. */
-export interface Backup {
+interface Backup {
   /** Starts it as it is, as from a snapshot of a disk: it recovers to the end of the backup, on the same timeline. */
   restore(): Promise<Cluster>;
   /** Starts it as an asynchronous standby of a cluster. */
   follow(primary: Cluster): Promise<Standby>;
 }
 
-export interface Standby extends Cluster {
+interface Standby extends Cluster {
   /** From now on it receives nothing more of its primary: what is committed there is lost when it takes over. */
   cutOff(): Promise<void>;
   /** Until it has everything that its primary has at this moment. */

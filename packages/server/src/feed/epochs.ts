@@ -1,22 +1,11 @@
 import type pg from "pg";
 import { Refusal } from "../refusal.ts";
-import type { Horizon } from "./horizon.ts";
+import { type Horizon, startedSql } from "./horizon.ts";
 import type { FeedCursor, FeedPosition } from "./position.ts";
 
 // An epoch is what one PostgreSQL writes from its start to its end (migration 0022, ADR 0050). Numbers of transactions grow
 // within it. After a failover or a restore the next epoch gives numbers again that the epoch before had given for what is
 // lost: `fork` says from which number on events are of the later epoch.
-
-/** A moment of PostgreSQL in microseconds since 1970: how the cursors name an epoch. */
-export const microsecondsOf = (moment: string): string => `(extract(epoch FROM ${moment}) * 1000000)::bigint`;
-
-/** When the PostgreSQL that answers was started. A standby that takes over has another start than its primary had. */
-export const startedSql = microsecondsOf("pg_postmaster_start_time()");
-
-/** The last epoch that has written events, with a name for each column of {@link Horizon}. */
-export const epochSql = `
-  (SELECT ${microsecondsOf("started_at")} FROM feed_epochs ORDER BY epoch DESC LIMIT 1) AS epoch,
-  ${startedSql} AS started`;
 
 const forkSql = `
   SELECT ${startedSql} AS started, known.epoch AS known,

@@ -2,7 +2,6 @@ import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { epochSql } from "./epochs.ts";
 
 /** Up to where the feed may be read at a moment. */
 export interface Horizon {
@@ -32,6 +31,16 @@ export interface HorizonParts {
 const patienceMs = 2_000;
 /** A transaction that writes events for longer than this is told of, and again after each such time. */
 const tellMs = 10_000;
+
+/** A moment of PostgreSQL in microseconds since 1970: how cursors name an epoch. */
+const microsecondsOf = (moment: string): string => `(extract(epoch FROM ${moment}) * 1000000)::bigint`;
+
+/** When the PostgreSQL that answers was started. A standby that takes over has another start than its primary had. */
+export const startedSql = microsecondsOf("pg_postmaster_start_time()");
+
+const epochSql = `
+  (SELECT ${microsecondsOf("started_at")} FROM feed_epochs ORDER BY epoch DESC LIMIT 1) AS epoch,
+  ${startedSql} AS started`;
 
 const openSql = `
   SELECT feed_position(pg_snapshot_xmin(open)) AS oldest, feed_position(pg_snapshot_xmax(open)) AS next,

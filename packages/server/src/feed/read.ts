@@ -2,8 +2,7 @@ import { type EventName, withRecordingUrl } from "@sendoff/contract";
 import type pg from "pg";
 import { Filters } from "../database/filters.ts";
 import { JsonText } from "../json-text.ts";
-import { startedSql } from "./epochs.ts";
-import type { Horizon } from "./horizon.ts";
+import { type Horizon, startedSql } from "./horizon.ts";
 import { cursorOf, type FeedCursor, type FeedPosition } from "./position.ts";
 
 /** Which events of a project are wanted. */

@@ -3,7 +3,7 @@ import { sessionFacetSql } from "../database/facets.ts";
 import { inTransaction } from "../database/transaction.ts";
 
 /** A session that may be past its age, and where its audio is. */
-export interface AgedSession {
+interface AgedSession {
   readonly sessionKey: number;
   readonly objectKey: string | null;
   /** Whether it may go: it is over, everything of it is old, and nothing of it is owed. */
