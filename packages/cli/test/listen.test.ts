@@ -166,6 +166,19 @@ test("with a cursor file the next run goes on right behind the one before, also 
   ]);
 });
 
+test("a cursor of changes that the database has lost is told of, and events come from before them", async () => {
+  await report("before-1");
+  const cursor = join(folder, "gone.cursor");
+  // Of a PostgreSQL that was started in 1970.
+  await writeFile(cursor, Buffer.from("[5,1,1]").toString("base64url"));
+  const { written } = await listening({ cursor });
+  expect(written.err).toMatch(
+    /The place in the feed is lost \(410 cursor_gone: .*going on from before it\.\n/,
+  );
+  await until("what was there comes", () => arrivedOf("before-1").length === 2);
+  await until("the new place is kept", async () => (await readFile(cursor, "utf8")).length > 20);
+});
+
 test("--from oldest begins with the first event there is", async () => {
   await report("oldest-1");
   const { rows } = await server.pool.query<{ count: string }>(

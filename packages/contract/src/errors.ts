@@ -66,6 +66,10 @@ export const errorCatalogue = {
     status: 409,
     when: "The session was erased: no report brings its data back, and there is nothing left to send.",
   },
+  cursor_gone: {
+    status: 410,
+    when: "The cursor of the feed is of changes that the database has lost. Go on with the from of details.",
+  },
   delivery_under_way: {
     status: 409,
     when: "The event has not settled yet: it will be sent without a resend.",

@@ -254,7 +254,7 @@ describe("the feed by pages", () => {
   test.each([
     ["cursor=x", "cursor"],
     [`cursor=${Buffer.from("[1]").toString("base64url")}`, "cursor"],
-    [`cursor=${Buffer.from("[9007199254740991,1]").toString("base64url")}`, "ahead of this database"],
+    [`cursor=${Buffer.from("[1,1,1,1]").toString("base64url")}`, "cursor"],
     ["from=yesterday", "expected now, or a moment"],
     ["from=now&cursor=x", "either cursor or from"],
     ["event=session.over", "event"],

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -187,6 +188,25 @@ describe("retention", () => {
     );
     expect(await round()).toMatchObject({ sessions: 1_300, events: 1_300 });
     expect((await left()).length).toBe(1_300);
+  });
+
+  test("age does not follow keys: what is old goes, of every project, behind more than a batch that stays", async () => {
+    const insert = (projects: readonly string[], name: string, count: number, days: number) =>
+      server.pool.query(
+        `INSERT INTO sessions (project_id, session_id, version, channel, created_at, current_node_id, messages_count,
+           extracted_variables, conversation_reported_at, conversation_ended_by, finalized_at)
+         SELECT project, $2 || number, 1, 'text', at, 'start', 0, '{}', at, 'runtime', at
+         FROM unnest($1::uuid[]) AS project, generate_series(1, $3::int) AS number,
+           LATERAL (SELECT now() - $4 * interval '1 day' AS at) AS age`,
+        [projects, name, count, days],
+      );
+    const projects = Array.from({ length: 700 }, () => randomUUID());
+    await insert([server.projectId], "young", 1_200, 3);
+    await insert(projects.slice(0, 600), "young", 1, 3);
+    await insert(projects, "old", 2, 40);
+    await insert([server.projectId], "old", 600, 40);
+    expect(await round()).toMatchObject({ sessions: 2_000 });
+    expect(new Set(await left())).toEqual(new Set(Array.from({ length: 1_200 }, (_, n) => `young${n + 1}`)));
   });
 
   test("audio goes before its session, and a session whose audio cannot be removed stays", async () => {

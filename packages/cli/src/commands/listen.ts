@@ -96,6 +96,8 @@ export async function listen(flags: ListenFlags, io: Io, signal: AbortSignal): P
     onOpen: () => say("Listening (Ctrl-C ends it)."),
     onAway: (reason) => say(`The server is away (${visible(reason)}); waiting for it to come back.`),
     onBack: () => say("The server answers again; going on where it stopped."),
+    onMoved: (sentence) =>
+      say(`The place in the feed is lost (${visible(sentence)}); going on from before it.`),
   });
   try {
     for await (const item of feed) {

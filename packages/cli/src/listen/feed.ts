@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { FeedEvent } from "@sendoff/contract";
+import { ErrorBody, type ErrorCode, FeedEvent } from "@sendoff/contract";
 import { createParser } from "eventsource-parser";
 import { Agent, request } from "undici";
 import { Api, errorSentence } from "../api.ts";
@@ -34,6 +34,8 @@ export interface FeedOptions {
   /** Told when the server is away, and when it is back. */
   readonly onAway: (reason: string) => void;
   readonly onBack: () => void;
+  /** Told when the server's database has lost what the cursor was behind, and why and from where it goes on. */
+  readonly onMoved: (sentence: string) => void;
 }
 
 /** A stream without a comment or an event for so long is dead: the server writes each 15 s. In ms. */
@@ -52,7 +54,8 @@ interface Place {
 
 /**
  * The events of a project, live, until the signal is aborted. A stream that breaks is opened again right behind the last
- * event that was handed over, so none is lost and none comes twice.
+ * event that was handed over, so none is lost and none comes twice; but for a failover or a restore of the server's
+ * database, after which events may come again.
  *
  * @throws {CommandFailure} for what another try cannot change: a wrong key, project or cursor.
  */
@@ -84,6 +87,11 @@ export async function* followFeed(options: FeedOptions): AsyncGenerator<FeedItem
       } catch (error) {
         if (signal.aborted) break;
         if (error instanceof CommandFailure) throw error;
+        if (error instanceof Moved) {
+          options.onMoved(error.message);
+          at = error.to;
+          continue;
+        }
         if (error instanceof Busy) waitMs = error.waitMs ?? waitMs;
         if (!away) options.onAway(error instanceof Error ? error.message : String(error));
         away = true;
@@ -105,6 +113,24 @@ class Busy extends Error {
   }
 }
 
+class Moved extends Error {
+  readonly to: Place;
+
+  constructor(message: string, to: Place) {
+    super(message);
+    this.to = to;
+  }
+}
+
+/** Where to go on when the server says that it has lost what the cursor was behind; null: it says something else. */
+function movedTo(body: unknown): Place | null {
+  const parsed = ErrorBody.safeParse(body);
+  const lost: ErrorCode = "cursor_gone";
+  if (!parsed.success || parsed.data.error.code !== lost) return null;
+  const from = parsed.data.error.details.find(({ path }) => path === "from")?.message;
+  return from === undefined ? {} : { from };
+}
+
 async function* oneStream(
   { connection, events, signal }: FeedOptions,
   at: Place,
@@ -121,7 +147,10 @@ async function* oneStream(
     },
   });
   if (response.statusCode !== 200) {
-    const sentence = errorSentence({ status: response.statusCode, body: await json(response.body) });
+    const body = await json(response.body);
+    const sentence = errorSentence({ status: response.statusCode, body });
+    const moved = at.cursor === undefined ? null : movedTo(body);
+    if (moved !== null) throw new Moved(sentence, moved);
     if (!isPassing(response.statusCode)) throw new CommandFailure(`The events cannot be read: ${sentence}`);
     const after = Number(response.headers["retry-after"]);
     throw new Busy(sentence, Number.isFinite(after) ? after * 1_000 : null);

@@ -8,7 +8,7 @@ export function encodeCursor(parts: readonly (string | number)[]): string {
 /**
  * The parts of a cursor.
  *
- * @param shapes what each part must look like.
+ * @param shapes what each part must look like. The last ones may be missing, and come as "", where "" has their shape.
  * @param code says where the cursor stood.
  * @throws Refusal when it is not one that Sendoff gave.
  */
@@ -23,14 +23,17 @@ export function decodeCursor(
   } catch {
     parts = null;
   }
+  const texts = Array.isArray(parts)
+    ? shapes.map((_, index) => String((parts as unknown[])[index] ?? ""))
+    : [];
   const fits =
     Array.isArray(parts) &&
-    parts.length === shapes.length &&
-    shapes.every((shape, index) => shape.test(String(parts[index])));
+    parts.length <= shapes.length &&
+    shapes.every((shape, index) => shape.test(texts[index] as string));
   if (!fits) {
     throw new Refusal(code, "The cursor is not one that Sendoff gave; take nextCursor of the page before.", {
       details: [{ path: "cursor", message: "expected a nextCursor" }],
     });
   }
-  return (parts as unknown[]).map(String);
+  return texts;
 }

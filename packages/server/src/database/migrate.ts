@@ -21,6 +21,7 @@ import { up as dashboardSignIn } from "./migrations/0018-dashboard-sign-in.ts";
 import { up as tallies } from "./migrations/0019-tallies.ts";
 import { up as lists } from "./migrations/0020-lists.ts";
 import { up as writeProbes } from "./migrations/0021-write-probes.ts";
+import { up as feedEpochs } from "./migrations/0022-feed-epochs.ts";
 import { up as keysForOperators } from "./migrations/0023-keys-for-operators.ts";
 import { up as roomForRecordings } from "./migrations/0024-room-for-recordings.ts";
 import { up as inspectorSecrets } from "./migrations/0025-inspector-secrets.ts";
@@ -48,6 +49,7 @@ const migrations: Record<MigrationName, Migration> = {
   "0019-tallies": { up: tallies },
   "0020-lists": { up: lists },
   "0021-write-probes": { up: writeProbes },
+  "0022-feed-epochs": { up: feedEpochs },
   "0023-keys-for-operators": { up: keysForOperators },
   "0024-room-for-recordings": { up: roomForRecordings },
   "0025-inspector-secrets": { up: inspectorSecrets },

@@ -25,6 +25,7 @@ export const migrationNames = [
   "0019-tallies",
   "0020-lists",
   "0021-write-probes",
+  "0022-feed-epochs",
   "0023-keys-for-operators",
   "0024-room-for-recordings",
   "0025-inspector-secrets",

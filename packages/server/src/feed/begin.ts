@@ -1,11 +1,12 @@
 import type pg from "pg";
 import type { Horizon } from "./horizon.ts";
-import { beginning, type FeedPosition } from "./position.ts";
+import { beginning, type FeedCursor, type FeedPosition } from "./position.ts";
 
 /** Behind all that is there at this moment; what is being committed comes after it. */
-export const positionOfNow = (horizon: Horizon): FeedPosition => ({
+export const positionOfNow = (horizon: Horizon): FeedCursor => ({
   transaction: horizon.before,
   eventId: 0,
+  epoch: horizon.epoch,
 });
 
 /**
@@ -39,7 +40,7 @@ export async function positionOfMoment(
   horizon: Horizon,
   projectId: string,
   moment: Date,
-): Promise<FeedPosition> {
+): Promise<FeedCursor> {
   const one = async (sql: string, ...values: unknown[]): Promise<Place | undefined> =>
     (await pool.query<Place>(sql, [projectId, ...values])).rows[0];
   const last = await one(latest);
@@ -57,5 +58,5 @@ export async function positionOfMoment(
   const found = await one(firstEmitted, low, horizon.before, moment);
   return found === undefined
     ? positionOfNow(horizon)
-    : { transaction: found.transaction, eventId: found.eventId - 1 };
+    : { transaction: found.transaction, eventId: found.eventId - 1, epoch: horizon.epoch };
 }

@@ -9,6 +9,10 @@ export interface Horizon {
   readonly before: number;
   /** The number that the next transaction will have. A position behind it is not of this database. */
   readonly next: number;
+  /** The last epoch that has written events (epochs.ts); null: none has. */
+  readonly epoch: number | null;
+  /** When the PostgreSQL that answered was started. It is the epoch as soon as it has written events. */
+  readonly started: number;
 }
 
 export interface HorizonReader {
@@ -28,8 +32,19 @@ const patienceMs = 2_000;
 /** A transaction that writes events for longer than this is told of, and again after each such time. */
 const tellMs = 10_000;
 
+/** A moment of PostgreSQL in microseconds since 1970: how cursors name an epoch. */
+const microsecondsOf = (moment: string): string => `(extract(epoch FROM ${moment}) * 1000000)::bigint`;
+
+/** When the PostgreSQL that answers was started. A standby that takes over has another start than its primary had. */
+export const startedSql = microsecondsOf("pg_postmaster_start_time()");
+
+const epochSql = `
+  (SELECT ${microsecondsOf("started_at")} FROM feed_epochs ORDER BY epoch DESC LIMIT 1) AS epoch,
+  ${startedSql} AS started`;
+
 const openSql = `
-  SELECT feed_position(pg_snapshot_xmin(open)) AS oldest, feed_position(pg_snapshot_xmax(open)) AS next
+  SELECT feed_position(pg_snapshot_xmin(open)) AS oldest, feed_position(pg_snapshot_xmax(open)) AS next,
+    ${epochSql}
   FROM pg_current_snapshot() AS open`;
 
 // The oldest running transaction that may have written events. Whoever inserts into a table holds a lock on it, from
@@ -41,7 +56,8 @@ const writersSql = `
   ), held AS MATERIALIZED (
     SELECT locktype, virtualtransaction, transactionid, database, relation, mode, pid FROM pg_locks WHERE granted
   )
-  SELECT feed_position(pg_snapshot_xmax(open.snapshot)) AS next, oldest.number AS oldest, oldest.pid
+  SELECT feed_position(pg_snapshot_xmax(open.snapshot)) AS next, oldest.number AS oldest, oldest.pid,
+    ${epochSql}
   FROM open LEFT JOIN LATERAL (
     SELECT feed_position(running) AS number, own.pid
     FROM pg_snapshot_xip(open.snapshot) AS running
@@ -53,6 +69,12 @@ const writersSql = `
         AND writing.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND writing.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock', 'ShareUpdateExclusiveLock'))
     ORDER BY number LIMIT 1) AS oldest ON true`;
+
+type Open = Pick<Horizon, "next" | "epoch" | "started"> & { readonly oldest: number };
+type Writers = Pick<Horizon, "next" | "epoch" | "started"> & {
+  readonly oldest: number | null;
+  readonly pid: number | null;
+};
 
 /**
  * Reads how far the feed may be read (ADR 0024): below the oldest transaction that runs. When that one stays the same
@@ -77,24 +99,19 @@ export function createHorizon({ pool, clock, log, metrics }: HorizonParts): Hori
   };
 
   const read = async (): Promise<Horizon> => {
-    const { rows } = await pool.query<{ oldest: number; next: number }>({
-      name: "feed-horizon",
-      text: openSql,
-    });
-    const open = rows[0] as { oldest: number; next: number };
+    const { rows } = await pool.query<Open>({ name: "feed-horizon", text: openSql });
+    const open = rows[0] as Open;
     const now = clock.monotonicMs();
     if (open.oldest !== oldest.number) oldest = { number: open.oldest, sinceMs: now };
     if (open.oldest === open.next || now - oldest.sinceMs < patienceMs) {
       tell(null, null, now);
-      return { before: open.oldest, next: open.next };
+      return { before: open.oldest, next: open.next, epoch: open.epoch, started: open.started };
     }
-    const found = await pool.query<{ next: number; oldest: number | null; pid: number | null }>({
-      name: "feed-writers",
-      text: writersSql,
-    });
-    const writers = found.rows[0] as { next: number; oldest: number | null; pid: number | null };
+    const found = await pool.query<Writers>({ name: "feed-writers", text: writersSql });
+    const writers = found.rows[0] as Writers;
     tell(writers.oldest, writers.pid, now);
-    return { before: writers.oldest ?? writers.next, next: writers.next };
+    const { next, epoch, started } = writers;
+    return { before: writers.oldest ?? next, next, epoch, started };
   };
 
   return {

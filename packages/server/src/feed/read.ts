@@ -2,9 +2,8 @@ import { type EventName, withRecordingUrl } from "@sendoff/contract";
 import type pg from "pg";
 import { Filters } from "../database/filters.ts";
 import { JsonText } from "../json-text.ts";
-import { Refusal } from "../refusal.ts";
-import type { Horizon } from "./horizon.ts";
-import { cursorOf, type FeedPosition } from "./position.ts";
+import { type Horizon, startedSql } from "./horizon.ts";
+import { cursorOf, type FeedCursor, type FeedPosition } from "./position.ts";
 
 /** Which events of a project are wanted. */
 export interface FeedFilter {
@@ -28,7 +27,7 @@ export interface FeedItem {
 export interface FeedPage {
   readonly items: readonly FeedItem[];
   /** From where to go on. */
-  readonly next: FeedPosition;
+  readonly next: FeedCursor;
   /** Nothing more is there at this moment. */
   readonly caughtUp: boolean;
 }
@@ -42,6 +41,8 @@ const examinedMax = 5_000;
 const pageBytesMax = 1024 * 1024;
 
 interface Row {
+  /** When the PostgreSQL that answered was started. */
+  readonly started: number;
   readonly examined: number;
   readonly matched: number;
   readonly lastTransaction: number | null;
@@ -60,7 +61,7 @@ interface Row {
 /**
  * The events behind a position and below the horizon, in order.
  *
- * @throws Refusal invalid_query when the position is ahead of the database.
+ * @returns null when another PostgreSQL answered than the one of the horizon: its numbers are others.
  */
 export async function readPage(
   pool: pg.Pool,
@@ -70,13 +71,14 @@ export async function readPage(
   filter: FeedFilter,
   after: FeedPosition,
   limit: number,
-): Promise<FeedPage> {
-  refuseAhead(after, horizon);
+): Promise<FeedPage | null> {
+  const { epoch } = horizon;
   const examine = filter.events === null ? limit : Math.max(examinedMax, limit);
   const rows = await select(pool, horizon, projectId, filter, after, limit, examine);
-  const found = rows.filter((row) => row.eventId !== null);
-  const items = await Promise.all(found.map((row) => itemOf(row, mint)));
   const summary = rows[0] as Row;
+  if (summary.started !== horizon.started) return null;
+  const found = rows.filter((row) => row.eventId !== null);
+  const items = await Promise.all(found.map((row) => itemOf(row, epoch, mint)));
   const last = found.at(-1);
   // Cut by the limit or by the bytes: what was looked at further on is looked at again.
   const cut = last !== undefined && summary.matched > found.length;
@@ -84,16 +86,7 @@ export async function readPage(
     cut || summary.lastTransaction === null
       ? last && positionOfRow(last)
       : { transaction: summary.lastTransaction, eventId: summary.lastEventId ?? 0 };
-  return { items, next: next ?? after, caughtUp: !cut && summary.examined < examine };
-}
-
-function refuseAhead(after: FeedPosition, horizon: Horizon): void {
-  if (after.transaction <= horizon.next) return;
-  throw new Refusal(
-    "invalid_query",
-    "The cursor is ahead of this database, which may have been set back to an earlier backup; begin again with from.",
-    { details: [{ path: "cursor", message: "expected a cursor of this database" }] },
-  );
+  return { items, next: { ...(next ?? after), epoch }, caughtUp: !cut && summary.examined < examine };
 }
 
 async function select(
@@ -126,7 +119,7 @@ async function select(
        SELECT examined.*, row_number() OVER feed AS number, sum(coalesce(octet_length(payload), 0)) OVER feed AS bytes
        FROM examined WHERE ${named} WINDOW feed AS (ORDER BY transaction_number, event_id)
      ), summary AS (
-       SELECT (SELECT count(*) FROM examined) AS examined, (SELECT count(*) FROM matched) AS matched,
+       SELECT ${startedSql} AS started, (SELECT count(*) FROM examined) AS examined, (SELECT count(*) FROM matched) AS matched,
          last.transaction_number AS "lastTransaction", last.event_id AS "lastEventId"
        FROM (SELECT) AS one LEFT JOIN LATERAL (
          SELECT transaction_number, event_id FROM examined
@@ -150,9 +143,9 @@ const positionOfRow = (row: Row): FeedPosition => ({
   eventId: row.eventId ?? 0,
 });
 
-async function itemOf(row: Row, mint: MintLink): Promise<FeedItem> {
+async function itemOf(row: Row, epoch: number | null, mint: MintLink): Promise<FeedItem> {
   return {
-    id: cursorOf(positionOfRow(row)),
+    id: cursorOf({ ...positionOfRow(row), epoch }),
     event: row.event,
     sessionId: row.sessionId,
     webhookId: row.webhookId,

@@ -116,7 +116,10 @@ export function createStreams<Filter, Position, Item>(
         run(after, sink) {
           const stream = { ...parts, projectId, filter, wakes, over: over.signal };
           const run = follow(stream, after, sink)
-            .catch((error: Error) => parts.log.error({ event: "feed.stream_failed", reason: error.message }))
+            .catch((error: Error) => {
+              const level = error instanceof Refusal ? "info" : "error";
+              parts.log[level]({ event: "feed.stream_failed", reason: error.message });
+            })
             .finally(() => {
               leave();
               running.delete(run);
@@ -179,6 +182,8 @@ async function follow<Filter, Position, Item>(
     // Counted before the read: what is committed while it runs ends the rest at once.
     const wakesBefore = wakes.count;
     const page = await feed.read(stream.projectId, stream.filter, at, pageMax).catch((error: Error) => {
+      // Another read cannot change it. The stream ends, and its client is told when it connects again.
+      if (error instanceof Refusal && error.status < 500) throw error;
       stream.log.warn({ event: "feed.read_failed", reason: error.message });
       return null;
     });

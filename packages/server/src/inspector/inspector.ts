@@ -82,7 +82,7 @@ export async function removeRequests(pool: pg.Pool, webhookIds: readonly string[
 export async function removeRequestsBefore(pool: pg.Pool, before: Date, limit: number): Promise<number> {
   const { rowCount } = await pool.query(
     `DELETE FROM inspector_requests WHERE request_id IN (
-       SELECT request_id FROM inspector_requests WHERE received_at < $1 ORDER BY request_id LIMIT $2)`,
+       SELECT request_id FROM inspector_requests WHERE received_at < $1 ORDER BY received_at LIMIT $2)`,
     [before, limit],
   );
   return rowCount ?? 0;

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { removeRequestsBefore } from "../inspector/inspector.ts";
-import { agedSessions, removeSessions } from "../lifecycle/aged.ts";
+import { type AgedPlace, agedBeginning, agedSessions, removeSessions } from "../lifecycle/aged.ts";
 import type { Logger } from "../log.ts";
 import { dropLogsBefore } from "../logbook/aged.ts";
 import type { Metrics } from "../metrics.ts";
@@ -92,14 +92,11 @@ async function removeAgedSessions(
   signal: AbortSignal,
   removed: Removed,
 ): Promise<void> {
-  let behindKey = 0;
-  while (!signal.aborted) {
-    const aged = await agedSessions(parts.pool, behindKey, before, batchMax);
-    const last = aged.at(-1);
-    if (last === undefined) return;
-    behindKey = last.sessionKey;
+  for (let place: AgedPlace | null = agedBeginning; place !== null && !signal.aborted; ) {
+    const { sessions, next } = await agedSessions(parts.pool, place, before, batchMax);
+    place = next;
     const keys: number[] = [];
-    for (const session of aged) {
+    for (const session of sessions) {
       if (session.removable && (await withoutAudio(parts, session.objectKey, removed))) {
         keys.push(session.sessionKey);
       }

@@ -1,6 +1,6 @@
 import { FeedEvent, FeedQuery } from "@sendoff/contract";
 import type { Feed, FeedStreams } from "../../feed/feed.ts";
-import { cursorOf, type FeedPosition, positionOf } from "../../feed/position.ts";
+import { cursorOf, type FeedCursor, positionOf } from "../../feed/position.ts";
 import type { FeedFilter } from "../../feed/read.ts";
 import { stringify } from "../../json-text.ts";
 import { type Route, route } from "../route.ts";
@@ -28,13 +28,13 @@ export function eventRoutes(feed: Feed, streams: FeedStreams): Route[] {
           mediaType: "text/event-stream",
         },
       ],
-      errors: ["too_many_streams"],
+      errors: ["too_many_streams", "cursor_gone"],
       async handle({ path: { projectId = "" }, query, context }) {
         const filter: FeedFilter = { events: query.event ?? null, sessionId: query.sessionId ?? null };
         const live = asksForStream(context);
         // A client that reconnects says where it was; the address is still that of its first call.
         const cursor = (live ? context.req.header("last-event-id") : undefined) ?? query.cursor;
-        const begin = (): Promise<FeedPosition> => feed.begin(projectId, query.from ?? "oldest");
+        const begin = (): Promise<FeedCursor> => feed.begin(projectId, query.from ?? "oldest");
         const after = cursor === undefined ? await begin() : positionOf(cursor);
         if (!live) {
           const page = await feed.read(projectId, filter, after, query.limit);
