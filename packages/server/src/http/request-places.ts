@@ -6,6 +6,13 @@ import { Refusal } from "../refusal.ts";
 import type { Caller } from "../tenancy/keys.ts";
 import type { Route } from "./route.ts";
 
+/** A page of more rows than these is an expensive read. */
+const ordinaryLimitMax = 100;
+
+/** The kind of a read of one page. */
+export const kindOfPage = (limit: number): "ordinary" | "expensive" =>
+  limit > ordinaryLimitMax ? "expensive" : "ordinary";
+
 /** What a request needs a place for. */
 export type PlaceKind = "ordinary" | "expensive" | "export";
 
@@ -20,6 +27,7 @@ export interface RequestPlaces {
   /**
    * Does some work when there is a place for the caller, on the pool of that kind. The work uses one connection at a time.
    *
+   * @param waitMs how long it waits for a place.
    * @throws Refusal rate_limited when the caller has too much waiting, overloaded when no place came free in time or the
    * work was stopped because it took too long.
    */
@@ -27,6 +35,7 @@ export interface RequestPlaces {
     kind: "ordinary" | "expensive",
     caller: Caller | null,
     work: (pool: pg.Pool) => Promise<Result>,
+    waitMs?: number,
   ): Promise<Result>;
   /** Takes a place for an export, which is read for as long as its client reads. @returns gives it back. */
   takeExport(caller: Caller | null): () => void;
@@ -43,12 +52,14 @@ const boundsOf: Record<PlaceKind, PlaceBounds> = {
 };
 const nameOf: Record<PlaceKind, string> = {
   ordinary: "requests",
-  expensive: "searches, overviews, exports and counts",
+  expensive: "searches, overviews, exports, counts and large pages",
   export: "exports",
 };
 
-/** How long one waits for a place, in milliseconds. */
-const waitMaxMs = 2_000;
+/** How long a request waits for a place, in milliseconds. */
+const waitMaxMs = 3_000;
+/** The same of an export that has begun: refused in the midst of it, all that was sent would have been for nothing. */
+export const exportWaitMs = 60_000;
 
 export function createRequestPlaces(pools: RequestPools, metrics: Metrics): RequestPlaces {
   const places: Record<PlaceKind, FairPlaces<() => void>> = {
@@ -69,7 +80,7 @@ export function createRequestPlaces(pools: RequestPools, metrics: Metrics): Requ
     return `This key or project has ${places[kind].heldBy(owner)} ${nameOf[kind]} under way and ${places[kind].waitingOf(owner)} more waiting; expected at most ${placesPerOwner} and ${waitingPerOwner}.`;
   };
 
-  const take = (kind: PlaceKind, owner: string): Promise<void> =>
+  const take = (kind: PlaceKind, owner: string, waitMs: number): Promise<void> =>
     new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const begin = (): void => {
@@ -82,14 +93,14 @@ export function createRequestPlaces(pools: RequestPools, metrics: Metrics): Requ
       timer = setTimeout(() => {
         const sentence = standing(kind, owner);
         if (!places[kind].withdraw(owner, begin)) return;
-        reject(refusal("overloaded", `No place came free within ${waitMaxMs / 1_000} s. ${sentence}`));
-      }, waitMaxMs);
+        reject(refusal("overloaded", `No place came free within ${waitMs / 1_000} s. ${sentence}`));
+      }, waitMs);
     });
 
   return {
-    async run(kind, caller, work) {
+    async run(kind, caller, work, waitMs = waitMaxMs) {
       const owner = ownerOf(caller);
-      await take(kind, owner);
+      await take(kind, owner, waitMs);
       try {
         return await work(pools[kind]);
       } catch (error) {
@@ -123,7 +134,6 @@ function tooLong(error: unknown): unknown {
   return new Refusal(
     "overloaded",
     `This took longer than ${expensiveStatementMs / 1_000} s and was stopped. Narrow it by from and to; list by limit and cursor instead of page and pageSize.`,
-    { headers: { "retry-after": "5" } },
   );
 }
 

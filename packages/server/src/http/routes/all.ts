@@ -54,7 +54,7 @@ export function allRoutes(parts: RouteParts): Route[] {
     ...sessionRoutes(pool, intake, places),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(recorded, log),
-    ...webhookLogRoutes(pool, sealer, live.tails),
+    ...webhookLogRoutes(pool, sealer, live.tails, places),
     ...reconcileRoutes(pool),
     ...eventRoutes(live.feed, live.streams),
     ...eraseRoutes({ pool, log, recordings }),

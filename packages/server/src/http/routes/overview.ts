@@ -16,7 +16,7 @@ import { windowOf } from "../../overview/window.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { listEndpoints } from "../../tenancy/endpoint-list.ts";
 import { signingSecretsOf } from "../../tenancy/signing-secrets.ts";
-import type { RequestPlaces } from "../request-places.ts";
+import { kindOfPage, type RequestPlaces } from "../request-places.ts";
 import { type Route, route } from "../route.ts";
 
 /** What the dashboard shows beside sessions and attempts. */
@@ -59,8 +59,12 @@ export function overviewRoutes(pool: pg.Pool, sealer: Sealer, places: RequestPla
       summary: "Events that went to no endpoint, newest first, and why.",
       query: UnsentEventsQuery,
       answers: [{ status: 200, when: "A page.", data: UnsentEvent, list: true }],
-      async handle({ path: { projectId = "" }, query }) {
-        const { events, nextCursor } = await listUnsent(pool, projectId, query);
+      errors: ["overloaded"],
+      placesItself: true,
+      async handle({ path: { projectId = "" }, query, caller }) {
+        const { events, nextCursor } = await places.run(kindOfPage(query.limit), caller, (ofKind) =>
+          listUnsent(ofKind, projectId, query),
+        );
         return { status: 200, data: events, nextCursor };
       },
     }),

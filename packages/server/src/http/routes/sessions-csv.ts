@@ -4,7 +4,7 @@ import { stringify } from "../../json-text.ts";
 import { everySession } from "../../lifecycle/list.ts";
 import type { ListedAnswer } from "../../lifecycle/session-page.ts";
 import { csvLine } from "../csv.ts";
-import type { RequestPlaces } from "../request-places.ts";
+import { exportWaitMs, type RequestPlaces } from "../request-places.ts";
 import { type Route, route } from "../route.ts";
 
 type Cell = string | number | boolean | null;
@@ -42,9 +42,11 @@ export function sessionsCsvRoutes(places: RequestPlaces): Route[] {
         const leave = places.takeExport(caller);
         if (outgoing.destroyed) leave();
         else outgoing.once("close", leave);
-        const pages = everySession((work) => places.run("expensive", caller, work), projectId, query);
+        let waitMs: number | undefined;
+        const pages = everySession((work) => places.run("expensive", caller, work, waitMs), projectId, query);
         // The first page before the answer: what is refused is refused as JSON.
         const first = await pages.next();
+        waitMs = exportWaitMs;
         return new Response(ReadableStream.from(piecesOf(first.value ?? [], pages)), {
           headers: {
             "content-type": "text/csv; charset=utf-8",

@@ -16,7 +16,7 @@ import { readSession, viewSession } from "../../lifecycle/read.ts";
 import { readTimeline } from "../../lifecycle/timeline.ts";
 import { logsOfSession } from "../../logbook/read.ts";
 import { Refusal } from "../../refusal.ts";
-import type { RequestPlaces } from "../request-places.ts";
+import { kindOfPage, type RequestPlaces } from "../request-places.ts";
 import { type Route, route } from "../route.ts";
 import { reportAnswer, reportErrors, variablesText } from "./reports.ts";
 
@@ -80,9 +80,9 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake, places: Reque
       errors: ["overloaded"],
       placesItself: true,
       async handle({ path: { projectId = "" }, query, caller }) {
-        const { text, page, pageSize } = query;
+        const { text, page, pageSize, limit } = query;
         // A search reads variables, and pages by number count all that fit.
-        const kind = (text ?? page ?? pageSize) === undefined ? "ordinary" : "expensive";
+        const kind = (text ?? page ?? pageSize) === undefined ? kindOfPage(limit) : "expensive";
         const { sessions, ...rest } = await places.run(kind, caller, (ofKind) =>
           listSessions(ofKind, projectId, query),
         );
