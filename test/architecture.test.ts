@@ -52,7 +52,15 @@ const roomRules: Record<string, readonly string[]> = {
   ],
 };
 /** Files beside the rooms that any room may import. */
-const everybody = ["clock.ts", "json-text.ts", "log.ts", "metrics.ts", "refusal.ts", "version.ts"];
+const everybody = [
+  "clock.ts",
+  "fair-places.ts",
+  "json-text.ts",
+  "log.ts",
+  "metrics.ts",
+  "refusal.ts",
+  "version.ts",
+];
 /** The composition root, and what only it imports. */
 const topFiles = [
   "child.ts",

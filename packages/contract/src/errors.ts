@@ -98,7 +98,7 @@ export const errorCatalogue = {
   internal_error: { status: 500, when: "A mistake of Sendoff. Its log has the request's id." },
   overloaded: {
     status: 503,
-    when: "More reports wait than may, or for longer, or more bodies and answers than there is memory for. Try again after Retry-After.",
+    when: "More reports, other requests, or bodies and answers wait than may, or for longer. Try again after Retry-After.",
   },
   test_not_attempted: { status: 503, when: "No worker made the attempt of a test event in time." },
   database_unavailable: { status: 503, when: "PostgreSQL does not answer. Try again after Retry-After." },

@@ -40,6 +40,7 @@ export const publishedSchemas: Record<string, z.ZodType> = {
   "api-report-item-answer": sessions.ReportItemAnswer,
   "api-session": sessions.Session,
   "api-created-session": sessions.CreatedSession,
+  "api-listed-session": sessions.ListedSession,
   "api-sessions-page": sessions.SessionsPage,
   "api-session-detail": sessions.SessionDetail,
   "api-session-erasure": sessions.SessionErasure,

@@ -92,6 +92,27 @@ export const Session = z
   .meta({ id: "Session" });
 export type Session = z.infer<typeof Session>;
 
+/** A value that a list has left out because it is large. */
+export const OmittedValue = z
+  .object({
+    field: z.enum(["extractedVariables", "variables", "late.conversation"]),
+    bytes: z.int().positive().meta({ description: "Bytes of the value as JSON." }),
+  })
+  .meta({ id: "OmittedValue" });
+export type OmittedValue = z.infer<typeof OmittedValue>;
+
+/** A session in a list. */
+export const ListedSession = Session.extend({
+  extractedVariables: Variables.nullable().meta({
+    description: "null: they are large and were left out, see omitted.",
+  }),
+  omitted: z.array(OmittedValue).optional().meta({
+    description:
+      "Only when values were left out. They are null here, and whole in GET .../sessions/{sessionId}.",
+  }),
+}).meta({ id: "ListedSession" });
+export type ListedSession = z.infer<typeof ListedSession>;
+
 /** The answer to DELETE `.../sessions/{sessionId}`: what was erased by this call. Behaviour, section 6. */
 export const SessionErasure = z
   .object({
@@ -228,6 +249,10 @@ export const Timeline = z
     events: z.array(TimelineEvent),
     deliveries: z.array(TimelineDelivery),
     attempts: z.array(WebhookLog),
+    attemptsCut: z.boolean().meta({
+      description:
+        "true: there are more attempts than these, which are the newest; GET .../webhook-logs?sessionId= lists all.",
+    }),
     missing: z
       .array(TimelineMissing)
       .meta({ description: "Events that are expected and have not been emitted." }),
@@ -242,7 +267,7 @@ export type SessionDetail = z.infer<typeof SessionDetail>;
 /** A page of GET `.../sessions`. */
 export const SessionsPage = z
   .object({
-    data: z.array(Session),
+    data: z.array(ListedSession),
     nextCursor: z.string().nullable(),
     pagination: z
       .object({ page: z.int(), totalPages: z.int(), total: z.int() })

@@ -52,6 +52,8 @@ export interface Ground {
   readonly pool: pg.Pool;
   /** For the path of a delivery: reports, claims, outcomes, and the keys of those who report. */
   readonly pathPool: pg.Pool;
+  /** For searches, overviews, exports and counts. */
+  readonly expensivePool: pg.Pool;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly secretKey: Buffer;
@@ -75,7 +77,8 @@ export async function prepareGround(options: StartOptions, started: Started): Pr
   await waitForAnswer(() => refuseTransactionPooling(connection));
   const pool = createPool(connection, log, "requests", config.databaseTimeoutMs);
   const pathPool = createPool(connection, log, "path", config.databaseTimeoutMs);
-  started.add(() => Promise.all([pool.end(), pathPool.end()]));
+  const expensivePool = createPool(connection, log, "expensive", config.databaseTimeoutMs);
+  started.add(() => Promise.all([pool, pathPool, expensivePool].map((one) => one.end())));
   await checkDurability(pool);
   await warnOfAsynchronousStandbys(pool, log);
   await bringUpToDate(pool, log);
@@ -87,7 +90,8 @@ export async function prepareGround(options: StartOptions, started: Started): Pr
   await keepResealing(pool, sealer, log, started);
   const ending = { draining: false };
   const metrics = createMetrics();
-  return { config, connection, pool, pathPool, log, metrics, secretKey, sealer, started, ending };
+  const pools = { pool, pathPool, expensivePool };
+  return { config, connection, ...pools, log, metrics, secretKey, sealer, started, ending };
 }
 
 /** Migrations and what applies them are a third of all code that a start loads, for nothing at nearly every one. */

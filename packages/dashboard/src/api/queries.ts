@@ -11,11 +11,11 @@ import type {
   Agent,
   DashboardSession,
   Endpoint,
+  ListedSession,
   Overview,
   ProjectInspectedRequest,
   ProjectWebhooks,
   RecordingPeaks,
-  Session,
   SessionDetail,
   UnsentEvent,
   WebhookLog,
@@ -90,12 +90,16 @@ export interface SessionFilters {
   readonly to?: string | undefined;
 }
 
-interface SessionsList extends Page<Session> {
+interface SessionsList extends Page<ListedSession> {
   readonly searchedBackTo?: string | null;
 }
 
 export const sessionsQuery = (projectId: string, filters: SessionFilters) =>
-  listQuery<Session, SessionsList>(["sessions", projectId], projectPath(projectId, "/sessions"), filters);
+  listQuery<ListedSession, SessionsList>(
+    ["sessions", projectId],
+    projectPath(projectId, "/sessions"),
+    filters,
+  );
 
 export const sessionQuery = (projectId: string, sessionId: string) =>
   queryOptions({

@@ -3,7 +3,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { projectPath, withQuery } from "../api/http.ts";
 import { flat, type SessionFilters, sessionsQuery } from "../api/queries.ts";
-import type { Session } from "../api/types.ts";
+import type { ListedSession } from "../api/types.ts";
 import { callLength, count } from "../format.ts";
 import { since, spans } from "../search.ts";
 import { Badge, EventDot } from "../ui/badge.tsx";
@@ -193,7 +193,7 @@ function SearchText({
   );
 }
 
-const columnsOf = (projectId: string): Column<Session>[] => [
+const columnsOf = (projectId: string): Column<ListedSession>[] => [
   {
     name: "Session",
     className: "w-full sm:w-[34%]",
@@ -260,7 +260,7 @@ const columnsOf = (projectId: string): Column<Session>[] => [
   },
 ];
 
-function Status({ session: { state, callStatus, erasedAt } }: { session: Session }): ReactNode {
+function Status({ session: { state, callStatus, erasedAt } }: { session: ListedSession }): ReactNode {
   if (erasedAt !== null) return <Badge tone="calm">Erased</Badge>;
   if (state !== "finalized") {
     return (
@@ -279,7 +279,7 @@ function Status({ session: { state, callStatus, erasedAt } }: { session: Session
 }
 
 /** One dot for each event that the session has or will have; hollow ones are not there yet. */
-function Dots({ session }: { session: Session }): ReactNode {
+function Dots({ session }: { session: ListedSession }): ReactNode {
   const events = knownEvents(session);
   const there = events.filter(({ emitted }) => emitted).map(({ event }) => event);
   return (

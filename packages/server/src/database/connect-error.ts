@@ -48,7 +48,7 @@ const advice: Readonly<Record<string, string>> = {
   ENETUNREACH: "no network leads there",
   "3D000": "create the database, or name another one",
   "53300":
-    "raise max_connections, or the limit of the role or the database: a process of Sendoff has up to 14 connections",
+    "raise max_connections, or the limit of the role or the database: a process of Sendoff has up to 17 connections",
   "42704": "a PostgreSQL before 15 does not have this",
 };
 

@@ -15,9 +15,10 @@ const types: pg.CustomTypesConfig = {
 /**
  * What a pool's statements are for. Those of the path of a delivery, from the report to the log, have connections of their
  * own: somebody's slow question to the API cannot keep them waiting. They are few, and the same all the time, so each is
- * planned once for a connection and not for its values: planning took longer than a statement of one report.
+ * planned once for a connection and not for its values: planning took longer than a statement of one report. Expensive
+ * reads (searches, overviews, exports, counts) have theirs too, with a short time for each statement.
  */
-export type PoolUse = "requests" | "path";
+export type PoolUse = "requests" | "path" | "expensive";
 
 /**
  * Of every session. Statements here take milliseconds; compiling one takes a hundred. Each walks an index, whatever the
@@ -33,10 +34,11 @@ const settings = {
 const settingsOf: Record<PoolUse, Settings> = {
   requests: settings,
   path: { ...settings, plan_cache_mode: "force_generic_plan" },
+  expensive: settings,
 };
 
 /** Most connections of each that one process opens. LISTEN has a few more. */
-const poolSize: Record<PoolUse, number> = { requests: 6, path: 6 };
+const poolSize: Record<PoolUse, number> = { requests: 6, path: 6, expensive: 3 };
 
 /** A pool whose new connections lead to whichever host of the DATABASE_URL may be written to. */
 class HostPool extends pg.Pool {
@@ -74,6 +76,8 @@ class HostPool extends pg.Pool {
 
 /** A statement of a request that takes this long is stuck behind something; its caller answers 503. In milliseconds. */
 const requestStatementMs = 15_000;
+/** A statement of an expensive read is stopped after this long, in milliseconds. */
+export const expensiveStatementMs = 5_000;
 /** How much later than `statement_timeout` a client stops waiting, in milliseconds: then PostgreSQL itself is stuck. */
 const answerMarginMs = 500;
 
@@ -86,7 +90,8 @@ export function createPool(
   use: PoolUse = "requests",
   timeoutMs = 5_000,
 ): pg.Pool {
-  const waitMs = use === "path" ? timeoutMs : requestStatementMs + answerMarginMs;
+  const statementMs = use === "expensive" ? expensiveStatementMs : requestStatementMs;
+  const waitMs = use === "path" ? timeoutMs : statementMs + answerMarginMs;
   const hosts = new Hosts(connection);
   const pool = new HostPool(hosts, {
     application_name: "sendoff",

@@ -88,6 +88,8 @@ export interface Route {
   readonly bodyDescribed?: z.ZodType;
   /** Asked before anything of a request but its first line is looked at. @returns a Refusal when none can be taken now. */
   readonly admit?: (projectId: string) => Refusal | null;
+  /** It takes its places itself, or waits for something other than PostgreSQL (request-places.ts). */
+  readonly placesItself?: true;
   readonly handle: (call: Call<never, never>) => Promise<Answer> | Answer;
 }
 
@@ -107,6 +109,7 @@ export function route<Body extends z.ZodType, Query extends z.ZodType>(definitio
   readonly errors?: readonly ErrorCode[];
   readonly bodyDescribed?: z.ZodType;
   readonly admit?: (projectId: string) => Refusal | null;
+  readonly placesItself?: true;
   readonly handle: (call: Call<z.output<Body>, z.output<Query>>) => Promise<Answer> | Answer;
 }): Route {
   return definition as Route;

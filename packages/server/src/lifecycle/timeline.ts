@@ -21,7 +21,7 @@ export async function readTimeline(
   client: pg.PoolClient,
   session: Session,
   sessionKey: number,
-  attempts: WebhookLog[],
+  { logs: attempts, cut }: { readonly logs: WebhookLog[]; readonly cut: boolean },
 ): Promise<Timeline> {
   const events = await client.query<Omit<z.output<typeof TimelineEvent>, "emittedAt"> & { emittedAt: Date }>(
     `SELECT event, webhook_id AS "webhookId", emitted_at AS "emittedAt", deliveries,
@@ -42,6 +42,7 @@ export async function readTimeline(
     events: events.rows.map((row) => ({ ...row, emittedAt: row.emittedAt.toISOString() })),
     deliveries: [...attempts.flatMap(settledDelivery), ...owed.rows.map(owedDelivery)],
     attempts,
+    attemptsCut: cut,
     missing: missingOf(session, new Set(events.rows.map(({ event }) => event))),
   };
 }

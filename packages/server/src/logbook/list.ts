@@ -3,7 +3,7 @@ import type pg from "pg";
 import { decodeCursor, encodeCursor } from "../database/cursor.ts";
 import { logFacetSql, logFacets } from "../database/facets.ts";
 import { Filters } from "../database/filters.ts";
-import { type LogRow, logRowColumns, viewLog } from "./read.ts";
+import { logPageSql, logRowColumns, type PagedLogRow, viewPagedLog } from "./read.ts";
 
 /** A page of attempts, newest first, and where the next one begins. */
 export interface LogsPage {
@@ -11,7 +11,7 @@ export interface LogsPage {
   readonly nextCursor: string | null;
 }
 
-type ListedRow = LogRow & { readonly place: number };
+type ListedRow = PagedLogRow & { readonly place: number };
 
 /**
  * A page of a project's attempts, newest first. (`attempt >= 0` holds for every row: it is the condition of the index,
@@ -26,13 +26,15 @@ export async function listLogs(pool: pg.Pool, projectId: string, query: WebhookL
   const page = rows.slice(0, query.limit);
   const last = page.at(-1);
   return {
-    logs: page.map(({ place: _place, ...row }) => viewLog(row)),
-    nextCursor: rows.length > query.limit && last !== undefined ? encodeCursor([last.place, last.id]) : null,
+    logs: page.map(({ place: _place, ...row }) => viewPagedLog(row)),
+    nextCursor:
+      last !== undefined && last.candidates > page.length ? encodeCursor([last.place, last.id]) : null,
   };
 }
 
 const listed = `${logRowColumns}, (extract(epoch FROM attempted_at) * 1000000)::bigint AS place`;
 const newestFirst = "ORDER BY attempted_at DESC, log_id DESC";
+const paged = (rows: string): string => logPageSql(rows, '"attemptedAt" DESC, id DESC');
 
 /** Time, and what comes behind the cursor. */
 function placed(filters: Filters, query: WebhookLogsQuery): Filters {
@@ -59,12 +61,14 @@ async function rowsOfProject(
   const where = filters.where === "" ? "WHERE" : `${filters.where} AND`;
   const limit = filters.parameter(query.limit + 1);
   const { rows } = await pool.query<ListedRow>(
-    `SELECT ${listed} FROM unnest(${endpointIds}::uuid[]) AS of_endpoint CROSS JOIN unnest(${facets}::text[]) AS of_facet
+    paged(
+      `SELECT ${listed} FROM unnest(${endpointIds}::uuid[]) AS of_endpoint CROSS JOIN unnest(${facets}::text[]) AS of_facet
      CROSS JOIN LATERAL (
        SELECT * FROM webhook_logs ${where} endpoint_id = of_endpoint AND (${logFacetSql}) = of_facet
          AND attempt >= 0
        ${newestFirst} LIMIT ${limit}) AS webhook_logs
      ${newestFirst} LIMIT ${limit}`,
+    ),
     filters.values,
   );
   return rows;
@@ -110,7 +114,7 @@ async function rowsOfSession(
     .add("outcome = ANY (?)", query.outcome);
   const limit = filters.parameter(query.limit + 1);
   const { rows } = await pool.query<ListedRow>(
-    `SELECT ${listed} FROM webhook_logs ${filters.where} ${newestFirst} LIMIT ${limit}`,
+    paged(`SELECT ${listed} FROM webhook_logs ${filters.where} ${newestFirst} LIMIT ${limit}`),
     filters.values,
   );
   return rows;

@@ -1,6 +1,7 @@
 import type { WebhookLog, WebhookLogDetail } from "@sendoff/contract";
 import { withRecordingUrl } from "@sendoff/contract";
 import type pg from "pg";
+import { type Numbered, numberedSql, withinPageSql } from "../database/page-bytes.ts";
 
 /** A row of `webhook_logs` as a list has it. */
 export interface LogRow extends Omit<WebhookLog, "id" | "attemptedAt"> {
@@ -14,6 +15,23 @@ export const logRowColumns = `webhook_logs.log_id AS id, webhook_logs.project_id
   endpoint_id AS "endpointId", url, attempt, trigger, outcome, error_code AS "errorCode",
   failed_step AS "failedStep", response_status AS "responseStatus", duration_ms AS "durationMs",
   attempted_at AS "attemptedAt", settled_as AS "settledAs"`;
+
+/** About what the names and the short fields of a row come to as JSON. */
+const frameBytes = 700;
+
+/** The rows of a statement that come to the bytes of a page, in the order that is named. */
+export const logPageSql = (rows: string, order: string): string =>
+  `SELECT * FROM ${numberedSql(rows, `${frameBytes} + octet_length(url) + octet_length("sessionId")`, order)} AS page
+   WHERE ${withinPageSql} ORDER BY page_number`;
+
+/** A row of {@link logPageSql}. */
+export type PagedLogRow = LogRow & Numbered & { readonly page_number: number; readonly page_bytes: string };
+
+/** A row of a page as it is answered. */
+export function viewPagedLog(row: PagedLogRow): WebhookLog {
+  const { candidates: _candidates, page_number: _number, page_bytes: _bytes, ...log } = row;
+  return viewLog(log);
+}
 
 /** A row as it is answered. */
 export const viewLog = (row: LogRow): WebhookLog => ({
@@ -64,11 +82,25 @@ export async function logOfSession(pool: pg.Pool, sessionKey: number): Promise<s
   return rows[0] === undefined ? null : String(rows[0].id);
 }
 
-/** Every attempt of a session, oldest first. */
-export async function logsOfSession(client: pg.PoolClient, sessionKey: number): Promise<WebhookLog[]> {
-  const { rows } = await client.query<LogRow>(
-    `SELECT ${logRowColumns} FROM webhook_logs WHERE session_key = $1 ORDER BY log_id`,
+/** Attempts of a session, and whether there are more than these. */
+export interface SessionLogs {
+  readonly logs: WebhookLog[];
+  readonly cut: boolean;
+}
+
+/** Most attempts of one session that are read at once. It has a few, unless somebody resends it again and again. */
+const sessionLogsMax = 1_000;
+
+/** The attempts of a session, oldest first; the newest of them when they are very many. */
+export async function logsOfSession(client: pg.PoolClient, sessionKey: number): Promise<SessionLogs> {
+  const { rows } = await client.query<PagedLogRow>(
+    logPageSql(
+      `SELECT ${logRowColumns} FROM webhook_logs WHERE session_key = $1 ORDER BY log_id DESC LIMIT ${sessionLogsMax + 1}`,
+      "id DESC",
+    ),
     [sessionKey],
   );
-  return rows.map(viewLog);
+  const newest = rows.slice(0, sessionLogsMax);
+  const cut = (rows[0]?.candidates ?? 0) > newest.length;
+  return { logs: newest.reverse().map(viewPagedLog), cut };
 }

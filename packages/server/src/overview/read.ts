@@ -36,15 +36,13 @@ const drawn: readonly string[] = [
 /** Most rows that are counted for one answer because nobody has counted them yet. */
 const liveMax = 20_000;
 
-/** The numbers of a project over a window. */
+/** The numbers of a project over a window, read one after another: an overview takes one connection of its pool. */
 export async function readOverview(pool: pg.Pool, projectId: string, window: Window): Promise<Overview> {
   const progress = await readProgress(pool);
-  const [counted, logs, events, queue] = await Promise.all([
-    readTallies(pool, projectId, window),
-    readLive(pool, projectId, window, liveLogsSql, progress.logId, progress.loggedTo),
-    readLive(pool, projectId, window, liveEventsSql, progress.eventId, null),
-    readQueue(pool, projectId),
-  ]);
+  const counted = await readTallies(pool, projectId, window);
+  const logs = await readLive(pool, projectId, window, liveLogsSql, progress.logId, progress.loggedTo);
+  const events = await readLive(pool, projectId, window, liveEventsSql, progress.eventId, null);
+  const queue = await readQueue(pool, projectId);
   const rows = [...counted, ...logs.rows, ...events.rows];
   const asOf = asOfOf(progress, logs.whole && events.whole);
   const byBucket = new Map<number, Row[]>();
@@ -105,7 +103,7 @@ async function readTallies(pool: pg.Pool, projectId: string, window: Window): Pr
     );
   };
   const others = Object.values(kinds).filter((kind) => !drawn.includes(kind));
-  return (await Promise.all([read(drawnSql, drawn), read(wholeSql, others)])).flat();
+  return [...(await read(drawnSql, drawn)), ...(await read(wholeSql, others))];
 }
 
 // One row at least, for how many were looked at.

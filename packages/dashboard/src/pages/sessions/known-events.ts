@@ -1,7 +1,7 @@
-import type { EventName, Session } from "../../api/types.ts";
+import type { EventName, ListedSession } from "../../api/types.ts";
 
 /** The events of a session's kind, and which of them its facts say were emitted. */
-export function knownEvents(session: Session): { event: EventName; emitted: boolean }[] {
+export function knownEvents(session: ListedSession): { event: EventName; emitted: boolean }[] {
   const all: { event: EventName; emitted: boolean }[] = [
     { event: "session.ended", emitted: session.conversationEndedAt !== null },
     { event: "call.ended", emitted: session.callEndedAt !== null },

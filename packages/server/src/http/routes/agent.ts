@@ -71,6 +71,7 @@ export function agentRoutes(pool: pg.Pool, sealer: Sealer, guard: Guard): Route[
         { status: 200, when: "The attempt's log row, however the attempt ended.", data: WebhookLogDetail },
       ],
       errors: ["no_webhook", "test_not_attempted", "overloaded"],
+      placesItself: true,
       async handle({ path: { projectId = "" }, body: { value } }) {
         const logId = await sendTest(pool, {
           projectId,

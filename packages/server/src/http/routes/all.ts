@@ -1,9 +1,11 @@
+import type pg from "pg";
 import type { Guard } from "../../egress/guard.ts";
 import type { OpenFeed } from "../../feed/open.ts";
 import type { Logger } from "../../log.ts";
 import type { Metrics } from "../../metrics.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { version } from "../../version.ts";
+import { createRequestPlaces, inPlaces } from "../request-places.ts";
 import type { Route } from "../route.ts";
 import { agentRoutes } from "./agent.ts";
 import { dashboardFileRoutes, dashboardFolder } from "./dashboard-files.ts";
@@ -25,6 +27,8 @@ import { webhookLogRoutes } from "./webhook-logs.ts";
 
 /** What the routes work with. */
 export interface RouteParts {
+  /** For searches, overviews, exports and counts. */
+  readonly expensivePool: pg.Pool;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly sealer: Sealer;
@@ -42,24 +46,26 @@ export interface RouteParts {
 export function allRoutes(parts: RouteParts): Route[] {
   const { log, metrics, sealer, guard, live, recorded, access, mediaOrigins, health } = parts;
   const { pool, intake, store: recordings } = recorded;
-  const routes = [
+  const places = createRequestPlaces({ ordinary: pool, expensive: parts.expensivePool }, metrics);
+  const keyed = [
     ...projectRoutes(pool),
     ...agentRoutes(pool, sealer, guard),
     ...projectWebhookRoutes(pool, sealer, guard, metrics, log),
-    ...sessionRoutes(pool, intake),
+    ...sessionRoutes(pool, intake, places),
     ...textSessionRoutes(pool, intake),
     ...reportRoutes(recorded, log),
-    ...webhookLogRoutes(pool, sealer, live.tails),
+    ...webhookLogRoutes(pool, sealer, live.tails, places),
     ...reconcileRoutes(pool),
     ...eventRoutes(live.feed, live.streams),
     ...eraseRoutes({ pool, log, recordings }),
     ...recordingRoutes(recorded),
     ...inspectRoutes(pool, access.limits, metrics),
-    ...overviewRoutes(pool, sealer),
-    ...sessionsCsvRoutes(pool),
+    ...overviewRoutes(pool, sealer, places),
+    ...sessionsCsvRoutes(places),
     ...dashboardSessionRoutes({ pool, version, ...access }),
     ...dashboardFileRoutes(dashboardFolder, mediaOrigins),
     ...health,
   ];
+  const routes = inPlaces(keyed, places);
   return [...routes, ...describeRoutes(routes, version)];
 }

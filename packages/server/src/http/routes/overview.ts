@@ -16,10 +16,11 @@ import { windowOf } from "../../overview/window.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { listEndpoints } from "../../tenancy/endpoint-list.ts";
 import { signingSecretsOf } from "../../tenancy/signing-secrets.ts";
+import { kindOfPage, type RequestPlaces } from "../request-places.ts";
 import { type Route, route } from "../route.ts";
 
 /** What the dashboard shows beside sessions and attempts. */
-export function overviewRoutes(pool: pg.Pool, sealer: Sealer): Route[] {
+export function overviewRoutes(pool: pg.Pool, sealer: Sealer, places: RequestPlaces): Route[] {
   const project = "/v1/projects/{projectId}";
   return [
     route({
@@ -29,9 +30,14 @@ export function overviewRoutes(pool: pg.Pool, sealer: Sealer): Route[] {
       summary: "The numbers of a project over a span of time: reports, events, attempts, latency, failures.",
       query: OverviewQuery,
       answers: [{ status: 200, when: "The numbers.", data: Overview }],
-      async handle({ path: { projectId = "" }, query }) {
+      errors: ["overloaded"],
+      placesItself: true,
+      async handle({ path: { projectId = "" }, query, caller }) {
         const window = windowOf(query.from, query.to, Date.now());
-        return { status: 200, data: await readOverview(pool, projectId, window) };
+        const overview = await places.run("expensive", caller, (ofKind) =>
+          readOverview(ofKind, projectId, window),
+        );
+        return { status: 200, data: overview };
       },
     }),
     route({
@@ -53,8 +59,12 @@ export function overviewRoutes(pool: pg.Pool, sealer: Sealer): Route[] {
       summary: "Events that went to no endpoint, newest first, and why.",
       query: UnsentEventsQuery,
       answers: [{ status: 200, when: "A page.", data: UnsentEvent, list: true }],
-      async handle({ path: { projectId = "" }, query }) {
-        const { events, nextCursor } = await listUnsent(pool, projectId, query);
+      errors: ["overloaded"],
+      placesItself: true,
+      async handle({ path: { projectId = "" }, query, caller }) {
+        const { events, nextCursor } = await places.run(kindOfPage(query.limit), caller, (ofKind) =>
+          listUnsent(ofKind, projectId, query),
+        );
         return { status: 200, data: events, nextCursor };
       },
     }),

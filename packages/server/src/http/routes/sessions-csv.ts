@@ -1,15 +1,16 @@
+import type { HttpBindings } from "@hono/node-server";
 import { SessionsCsvQuery } from "@sendoff/contract";
-import type pg from "pg";
 import { stringify } from "../../json-text.ts";
 import { everySession } from "../../lifecycle/list.ts";
-import type { SessionAnswer } from "../../lifecycle/read.ts";
+import type { ListedAnswer } from "../../lifecycle/session-page.ts";
 import { csvLine } from "../csv.ts";
+import { exportWaitMs, type RequestPlaces } from "../request-places.ts";
 import { type Route, route } from "../route.ts";
 
 type Cell = string | number | boolean | null;
 
 /** Columns of the file, in order. */
-const columns: ReadonlyArray<readonly [name: string, cell: (session: SessionAnswer) => Cell]> = [
+const columns: ReadonlyArray<readonly [name: string, cell: (session: ListedAnswer) => Cell]> = [
   ["sessionId", (session) => session.sessionId],
   ["channel", (session) => session.channel],
   ["state", (session) => session.state],
@@ -25,7 +26,7 @@ const columns: ReadonlyArray<readonly [name: string, cell: (session: SessionAnsw
   ["extractedVariables", (session) => stringify(session.extractedVariables)],
 ];
 
-export function sessionsCsvRoutes(pool: pg.Pool): Route[] {
+export function sessionsCsvRoutes(places: RequestPlaces): Route[] {
   return [
     route({
       method: "GET",
@@ -34,10 +35,18 @@ export function sessionsCsvRoutes(pool: pg.Pool): Route[] {
       summary: "The sessions of the list's filters as a CSV file, newest first.",
       query: SessionsCsvQuery,
       answers: [{ status: 200, when: "The file, written while it is read.", mediaType: "text/csv" }],
-      async handle({ path: { projectId = "" }, query }) {
-        const pages = everySession(pool, projectId, query);
+      errors: ["overloaded"],
+      placesItself: true,
+      async handle({ path: { projectId = "" }, query, caller, context }) {
+        const { outgoing } = context.env as HttpBindings;
+        const leave = places.takeExport(caller);
+        if (outgoing.destroyed) leave();
+        else outgoing.once("close", leave);
+        let waitMs: number | undefined;
+        const pages = everySession((work) => places.run("expensive", caller, work, waitMs), projectId, query);
         // The first page before the answer: what is refused is refused as JSON.
         const first = await pages.next();
+        waitMs = exportWaitMs;
         return new Response(ReadableStream.from(piecesOf(first.value ?? [], pages)), {
           headers: {
             "content-type": "text/csv; charset=utf-8",
@@ -51,13 +60,13 @@ export function sessionsCsvRoutes(pool: pg.Pool): Route[] {
 }
 
 const encoder = new TextEncoder();
-const linesOf = (sessions: readonly SessionAnswer[]): string =>
+const linesOf = (sessions: readonly ListedAnswer[]): string =>
   sessions.map((session) => csvLine(columns.map(([, cell]) => cell(session)))).join("");
 
 /** The file in pieces: the next page is read when the client has room for it. */
 async function* piecesOf(
-  first: readonly SessionAnswer[],
-  pages: AsyncGenerator<SessionAnswer[]>,
+  first: readonly ListedAnswer[],
+  pages: AsyncGenerator<ListedAnswer[]>,
 ): AsyncGenerator<Uint8Array> {
   yield encoder.encode(csvLine(columns.map(([name]) => name)) + linesOf(first));
   for await (const page of pages) if (page.length > 0) yield encoder.encode(linesOf(page));

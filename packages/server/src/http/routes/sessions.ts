@@ -17,10 +17,11 @@ import { readTimeline } from "../../lifecycle/timeline.ts";
 import { logsOfSession } from "../../logbook/read.ts";
 import { Refusal } from "../../refusal.ts";
 import { bodyBytesMax } from "../body.ts";
+import { kindOfPage, type RequestPlaces } from "../request-places.ts";
 import { type Route, route } from "../route.ts";
 import { reportAnswer, reportErrors, variablesText } from "./reports.ts";
 
-export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
+export function sessionRoutes(pool: pg.Pool, intake: ReportIntake, places: RequestPlaces): Route[] {
   const all = "/v1/projects/{projectId}/sessions";
   const one = `${all}/{sessionId}`;
   return [
@@ -79,10 +80,16 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
       summary: "Lists sessions, newest first, by cursor or by page.",
       query: SessionsQuery,
       answers: [{ status: 200, when: "A page.", data: SessionsPage, bare: true }],
-      async handle({ path: { projectId = "" }, query }) {
-        const { sessions, nextCursor, pagination } = await listSessions(pool, projectId, query);
-        if (pagination === undefined) return { status: 200, data: sessions, nextCursor };
-        return { status: 200, bare: { data: sessions, nextCursor, pagination } };
+      errors: ["overloaded"],
+      placesItself: true,
+      async handle({ path: { projectId = "" }, query, caller }) {
+        const { text, page, pageSize, limit } = query;
+        // A search reads variables, and pages by number count all that fit.
+        const kind = (text ?? page ?? pageSize) === undefined ? kindOfPage(limit) : "expensive";
+        const { sessions, ...rest } = await places.run(kind, caller, (ofKind) =>
+          listSessions(ofKind, projectId, query),
+        );
+        return { status: 200, bare: { data: sessions, ...rest } };
       },
     }),
     route({
@@ -101,8 +108,8 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] {
               `This project has no session ${JSON.stringify(sessionId)}.`,
             );
           }
-          const attempts = await logsOfSession(client, found.key);
-          const timeline = await readTimeline(client, found.session, found.key, attempts);
+          const logged = await logsOfSession(client, found.key);
+          const timeline = await readTimeline(client, found.session, found.key, logged);
           return { status: 200, data: { ...viewSession(found.session, found.audio), timeline } };
         }),
     }),

@@ -9,11 +9,17 @@ import { resend } from "../../outbox/resend.ts";
 import { Refusal } from "../../refusal.ts";
 import type { Sealer } from "../../secrets/seal.ts";
 import { logDetail } from "../log-detail.ts";
+import { kindOfPage, type RequestPlaces } from "../request-places.ts";
 import { type Answer, type Route, route } from "../route.ts";
 import { asksForStream, streamResponse } from "../sse.ts";
 import { validate } from "../validate.ts";
 
-export function webhookLogRoutes(pool: pg.Pool, sealer: Sealer, tails: LogTails): Route[] {
+export function webhookLogRoutes(
+  pool: pg.Pool,
+  sealer: Sealer,
+  tails: LogTails,
+  places: RequestPlaces,
+): Route[] {
   const all = "/v1/projects/{projectId}/webhook-logs";
   return [
     route({
@@ -31,14 +37,15 @@ export function webhookLogRoutes(pool: pg.Pool, sealer: Sealer, tails: LogTails)
           mediaType: "text/event-stream",
         },
       ],
-      errors: ["too_many_streams"],
-      async handle({ path: { projectId = "" }, query, context }) {
+      errors: ["too_many_streams", "overloaded"],
+      placesItself: true,
+      async handle({ path: { projectId = "" }, query, context, caller }) {
         if (asksForStream(context)) {
           const { event, outcome, endpointId, sessionId } = query;
           const stream = tails.admit(projectId, { event, outcome, endpointId, sessionId });
           try {
             const from = context.req.header("last-event-id");
-            const after = from === undefined ? await tailNow(pool) : tailAt(from);
+            const after = from === undefined ? await places.run("ordinary", caller, tailNow) : tailAt(from);
             return streamResponse(context, stream, after, ({ cursor, log }) => ({
               id: cursor,
               event: "attempt",
@@ -49,7 +56,9 @@ export function webhookLogRoutes(pool: pg.Pool, sealer: Sealer, tails: LogTails)
             throw error;
           }
         }
-        const { logs, nextCursor } = await listLogs(pool, projectId, query);
+        const { logs, nextCursor } = await places.run(kindOfPage(query.limit), caller, (ofKind) =>
+          listLogs(ofKind, projectId, query),
+        );
         return { status: 200, data: logs, nextCursor };
       },
     }),
