@@ -6,7 +6,7 @@ export const settings: Settings = {
   conversationGraceMs: 3_000,
   callGraceMs: 4_000,
   sessionTimeoutMs: 6_000,
-  leaseMarginMs: 5_000,
+  leaseMarginMs: 4_500,
 };
 
 /** How long a claim lasts on the rig's endpoints, in milliseconds. */

@@ -1,7 +1,7 @@
-import type { EventRow, LogRow } from "../history.ts";
+import type { EventRow, LogRow, Span } from "../history.ts";
 import { msNs, secondNs } from "../monotonic.ts";
 import { type Evidence, isOwn, sessionKey, type Violation, violation } from "./evidence.ts";
-import { servedNs, upWindows, usableNs, type Window } from "./uptime.ts";
+import { servedNs, upWindows, usableNs } from "./uptime.ts";
 
 /** A session is finalized so long after its grace, at most. */
 const finalizeNs = 2 * secondNs;
@@ -24,7 +24,7 @@ export function checkFinalization(evidence: Evidence): Violation[] {
 
 function finalizedLate(
   { history, clock }: Evidence,
-  windows: readonly Window[],
+  windows: readonly Span[],
   key: string,
   events: readonly EventRow[],
 ): Violation[] {
@@ -70,7 +70,7 @@ export function checkSettlement(evidence: Evidence): Violation[] {
   return [...evidence.eventsOf.values()].flatMap((events) => checkLane(evidence, windows, events));
 }
 
-function checkLane(evidence: Evidence, windows: readonly Window[], events: readonly EventRow[]): Violation[] {
+function checkLane(evidence: Evidence, windows: readonly Span[], events: readonly EventRow[]): Violation[] {
   const found: Violation[] = [];
   let freeNs = 0;
   for (const event of events) {

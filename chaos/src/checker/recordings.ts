@@ -1,7 +1,7 @@
-import type { EventRow, LogRow } from "../history.ts";
+import type { EventRow, LogRow, Span } from "../history.ts";
 import { secondNs } from "../monotonic.ts";
 import { type Evidence, type Violation, violation } from "./evidence.ts";
-import { upWindows, usableNs, type Window } from "./uptime.ts";
+import { upWindows, usableNs } from "./uptime.ts";
 
 /** How long after its emission an attempt that waits for nothing may be claimed, in time that the system worked. */
 const promptNs = 3 * secondNs;
@@ -28,7 +28,7 @@ const firstRow = ({ logsOf }: Evidence, event: EventRow): LogRow | undefined =>
 const lastRow = ({ logsOf }: Evidence, event: EventRow): LogRow | undefined =>
   logsOf.get(event.webhookId)?.find((row) => row.settledAs !== null);
 
-function delayed(evidence: Evidence, windows: readonly Window[], recording: EventRow): Violation[] {
+function delayed(evidence: Evidence, windows: readonly Span[], recording: EventRow): Violation[] {
   const row = firstRow(evidence, recording);
   if (row === undefined) return [];
   const waited = usableNs(
@@ -70,7 +70,7 @@ function overtakerOf(evidence: Evidence, event: EventRow, freeMs: number, row: L
 /** A delivery of the lane that waited only while the recording's was unsettled. */
 function delays(
   { clock, ...evidence }: Evidence,
-  windows: readonly Window[],
+  windows: readonly Span[],
   recording: EventRow,
   events: readonly EventRow[],
 ): Violation[] {
