@@ -139,19 +139,19 @@ const floorSeconds = 300;
 export function tooLow(coverage: Coverage, seconds: number, canFillDisk: boolean): string[] {
   const share = (floor: number): number => Math.floor((floor * seconds) / floorSeconds);
   return [
-    ...Object.entries(floors).map(
-      ([name, floor]) => [name, coverage[name as Figure], share(floor)] as const,
-    ),
+    ...Object.entries(floors).map(([name, floor]) => [name, coverage[name as Figure], share(floor)] as const),
     ...moveNames
       .filter((name) => canFillDisk || name !== "full-disk")
       .map((name) => [`moves ${name}`, coverage.moves[name], share(moveFloors[name])] as const),
-  ].flatMap(([name, got, least]) =>
-    got < least ? [`${name} is ${got}, expected at least ${least}`] : [],
-  );
+  ].flatMap(([name, got, least]) => (got < least ? [`${name} is ${got}, expected at least ${least}`] : []));
 }
 
 /** Which moves were asked for by name and not made as often, as sentences; what cannot be done here is none. */
-export function notMade(coverage: Coverage, names: readonly MoveName[] | null, canFillDisk: boolean): string[] {
+export function notMade(
+  coverage: Coverage,
+  names: readonly MoveName[] | null,
+  canFillDisk: boolean,
+): string[] {
   const asked = (name: MoveName): number => (names ?? []).filter((one) => one === name).length;
   return moveNames
     .filter((name) => canFillDisk || name !== "full-disk")

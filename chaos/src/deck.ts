@@ -57,7 +57,8 @@ export function* deal(
       { name: "outage" as const, ms: random.int(shortOutageMs, leaseMs) },
     ]);
     const rest = shuffled(random, others).map(draw);
-    while (away.length + rest.length > 0) yield* [away.pop(), rest.pop()].filter((card) => card !== undefined);
+    while (away.length + rest.length > 0)
+      yield* [away.pop(), rest.pop()].filter((card) => card !== undefined);
   }
 }
 

@@ -23,8 +23,7 @@ export async function mountSmallDisk(folder: string): Promise<SmallDisk | null> 
     () => false,
   );
   if (!mounted) return null;
-  const resize = (bytes: string): Promise<unknown> =>
-    run("mount", ["-o", `remount,size=${bytes}`, folder]);
+  const resize = (bytes: string): Promise<unknown> => run("mount", ["-o", `remount,size=${bytes}`, folder]);
   return {
     async fill() {
       const { blocks, bfree, bsize } = statfsSync(folder);

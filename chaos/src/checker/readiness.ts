@@ -1,7 +1,7 @@
 import type { Move, Readiness, Span } from "../history.ts";
 import { secondNs } from "../monotonic.ts";
 import { type Evidence, groupBy, type Violation, violation } from "./evidence.ts";
-import { covers, upWindows, uptimes } from "./uptime.ts";
+import { covers, uptimes, upWindows } from "./uptime.ts";
 
 /** So long a process may believe that it can write: what it asks is refused at once, or is not answered at all. */
 const refusedNs = 2 * secondNs;
@@ -60,7 +60,9 @@ function* idleApis({ history, patience }: Evidence, ready: readonly Readiness[])
     );
     if (tries.some(({ result, endNs }) => result === "ok" && endNs <= poll.ns)) continue;
     const failures = tries.filter(({ result, endNs }) => result === "unknown" && endNs <= poll.askedNs);
-    if (failures.length < failuresMin) continue;
+    // Since the beginning of that time: before, it may have been asked for nothing.
+    const isLong = failures.some(({ endNs }) => endNs <= fromNs + secondNs);
+    if (failures.length < failuresMin || !isLong) continue;
     yield { poll, why: "it took no report", during: moveAt(history.moves, fromNs, poll.askedNs) };
   }
 }

@@ -1,7 +1,7 @@
 import type { Move } from "../history.ts";
 import { msNs, secondNs } from "../monotonic.ts";
 import { type Evidence, type Violation, violation } from "./evidence.ts";
-import { covers, upWindows, uptimes } from "./uptime.ts";
+import { covers, uptimes, upWindows } from "./uptime.ts";
 
 /** From when PostgreSQL can be written again: the first 2xx to a report, and the first attempt that reaches the sink. */
 const answerNs = secondNs;
