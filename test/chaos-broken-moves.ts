@@ -92,7 +92,7 @@ export const brokenByMoves: Array<[invariant: string, what: RegExp, bend: (draft
     /ready, though it took no report \(lock\)/,
     (draft) => {
       makeMove(draft, "lock", awayToMs);
-      draft.readiness.push(readyAt(17_000));
+      draft.readiness.push(readyAt(16_500));
     },
   ],
   [

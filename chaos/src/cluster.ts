@@ -3,7 +3,7 @@ import { join } from "node:path";
 import pg from "pg";
 import type { Availability, ClockSample } from "./history.ts";
 import type { Journal } from "./journal.ts";
-import { becomes, nowNs, sleep } from "./monotonic.ts";
+import { becomes, nowNs, secondNs, sleep } from "./monotonic.ts";
 import { Postgres, type PostgresPart } from "./postgres.ts";
 import type { Random } from "./random.ts";
 import { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
@@ -155,9 +155,14 @@ export class Cluster {
     return how === "killed" ? this.#primary.kill("all") : this.#primary.stopImmediately();
   }
 
-  /** Starts it when it does not run, and waits until it can be written. */
-  async comeBack(): Promise<void> {
-    while (!this.#ending && !(await this.canWrite())) {
+  /** Starts it when it does not run, and waits until it can be written. @returns until when it certainly was not. */
+  async comeBack(): Promise<number> {
+    let refusedNs = nowNs();
+    for (;;) {
+      const askedNs = nowNs();
+      if (this.#ending || (await this.canWrite())) return refusedNs;
+      // What took long was not refused: on a busy machine it was late.
+      if (nowNs() - askedNs < secondNs) refusedNs = askedNs;
       if (!this.#primary.runs) await this.#startPrimary();
       else await sleep(10);
     }
@@ -167,7 +172,7 @@ export class Cluster {
   async canWrite(): Promise<boolean> {
     let client: pg.Client | null = null;
     try {
-      client = await connect(this.#urlOf(this.#address, rigDatabase), 1_000);
+      client = await this.connect();
       await client.query("INSERT INTO probe SELECT now(), repeat('x', 4000)");
       return true;
     } catch {
@@ -296,12 +301,12 @@ export class Cluster {
   }
 }
 
-async function connect(connectionString: string, timeoutMs = 10_000): Promise<pg.Client> {
+async function connect(connectionString: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString,
     application_name: rigName,
-    connectionTimeoutMillis: Math.min(3_000, timeoutMs),
-    query_timeout: timeoutMs,
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 10_000,
   });
   client.on("error", () => {});
   await client.connect();

@@ -40,14 +40,14 @@ export async function makeMove({ name }: Card, stage: Stage): Promise<Move | nul
   const { cluster } = stage;
   const made = await perform[name](stage);
   if (made === null) return null;
-  await cluster.comeBack();
+  const refusedNs = await cluster.comeBack();
   cluster.tell(true);
   const toNs = nowNs();
-  // What is certain to be unwritable is so until now.
-  const unwritable = made.unwritable.map((span) => ({ ...span, toNs: Math.min(span.toNs, toNs) }));
+  const unwritable = made.unwritable.map((span) => ({ ...span, toNs: Math.min(span.toNs, refusedNs) }));
   return { name, fromNs: made.fromNs, toNs, how: made.how, unwritable };
 }
 
+/** Until it could be written again. */
 const untilTheEnd = (fromNs: number): Span[] => [{ fromNs, toNs: Number.POSITIVE_INFINITY }];
 
 /** PostgreSQL ends and is not there for a while. */

@@ -12,7 +12,7 @@ import type { RunOptions } from "./options.ts";
 import { Fleet, type FleetOptions, freePort, Member, type Role } from "./processes.ts";
 import { createRandom } from "./random.ts";
 import { pollReadiness } from "./readiness.ts";
-import { leaseOf, settings } from "./settings.ts";
+import { leaseOf, settings, startMaxMs } from "./settings.ts";
 import { type Prepared, prepare } from "./setup.ts";
 import { type Sink, startSink } from "./sink-process.ts";
 import { countOwed, countUnfinished, readTables } from "./tables.ts";
@@ -113,7 +113,7 @@ async function runWith(
   const fleet = await makeFleet(options, prepared, fleetOptions);
   ends.push(() => fleet.destroy());
   fleet.start();
-  if (!(await becomes(() => fleet.allUp() || place.abort.aborted, 30_000))) {
+  if (!(await becomes(() => fleet.allUp() || place.abort.aborted, startMaxMs))) {
     throw new Error(`not every process began to work: ${fleet.members.map((member) => member.tail())}`);
   }
   const clockTimer = setInterval(() => {

@@ -11,3 +11,6 @@ export const settings: Settings = {
 
 /** How long a claim lasts on the rig's endpoints, in milliseconds. */
 export const leaseOf = ({ leaseMarginMs }: Settings): number => timeoutMs + leaseMarginMs;
+
+/** Longest start of a process, on a busy machine. */
+export const startMaxMs = 90_000;

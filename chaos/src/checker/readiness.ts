@@ -10,6 +10,8 @@ const silentNs = 5 * secondNs;
 const idleNs = 12 * secondNs;
 /** A probe is not made at the instant of the question, on two busy cores. */
 const slackNs = secondNs;
+/** A process that is ready again has so long to take a report, or to begin an attempt. */
+const soonNs = 2 * secondNs;
 /** So many reports that failed tell that none can be taken. */
 const failuresMin = 5;
 
@@ -58,7 +60,11 @@ function* idleApis({ history, patience }: Evidence, ready: readonly Readiness[])
     const tries = (triesOf.get(poll.member) ?? []).filter(
       ({ startNs, endNs }) => endNs >= fromNs && startNs <= poll.askedNs,
     );
-    if (tries.some(({ result, endNs }) => result === "ok" && endNs <= poll.ns)) continue;
+    const soon = patience.after(poll.ns, soonNs + slackNs);
+    const took = (triesOf.get(poll.member) ?? []).some(
+      ({ result, endNs }) => result === "ok" && endNs >= fromNs && endNs <= soon,
+    );
+    if (took) continue;
     const failures = tries.filter(({ result, endNs }) => result === "unknown" && endNs <= poll.askedNs);
     // Since the beginning of that time: before, it may have been asked for nothing.
     const isLong = failures.some(({ endNs }) => endNs <= fromNs + secondNs);
@@ -80,12 +86,20 @@ function* idleWorkers(evidence: Evidence, ready: readonly Readiness[]): Generato
   for (const poll of ready) {
     // What holds a table or all connections does not refuse: PostgreSQL is there.
     const silentFromNs = patience.before(poll.askedNs, silentNs + slackNs);
-    const during = moveAt(history.moves, silentFromNs, poll.askedNs);
+    const during = moveAt(
+      history.moves.filter(({ name }) => name === "lock" || name === "no-connections"),
+      silentFromNs,
+      poll.askedNs,
+    );
     const idleFromNs = patience.before(poll.askedNs, idleNs + slackNs);
     const fromNs = during === undefined ? idleFromNs : silentFromNs;
     if (during === undefined && !covers(database, fromNs, poll.askedNs)) continue;
     if (!covers(living.get(poll.member) ?? [], fromNs, poll.askedNs)) continue;
-    if (hasBetween(workedNs, fromNs, poll.ns) || !covers(due, fromNs, poll.askedNs)) continue;
+    if (
+      hasBetween(workedNs, fromNs, patience.after(poll.ns, soonNs + slackNs)) ||
+      !covers(due, fromNs, poll.askedNs)
+    )
+      continue;
     yield { poll, why: "nothing was begun, and something was due", during };
   }
 }
