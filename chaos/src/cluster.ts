@@ -197,7 +197,7 @@ export class Cluster {
       const finds = async (text: string): Promise<boolean> => (await admin.query(text)).rows.length > 0;
       if (!(await becomes(() => finds(isSync), standbyMaxMs))) return false;
       // What was confirmed without it before must be there, too.
-      const { rows } = await admin.query<{ lsn: string }>("SELECT pg_current_wal_insert_lsn() AS lsn");
+      const { rows } = await admin.query<{ lsn: string }>("SELECT pg_current_wal_flush_lsn() AS lsn");
       return await becomes(() => finds(`${isSync} AND flush_lsn >= '${rows[0]?.lsn}'`), standbyMaxMs);
     } finally {
       await admin.end().catch(() => {});
