@@ -2,6 +2,7 @@
 // same history with one thing wrong.
 import { describe, expect, test } from "vitest";
 import { invariants } from "../chaos/src/checker/check.ts";
+import { Patience } from "../chaos/src/checker/patience.ts";
 import { usableNs } from "../chaos/src/checker/uptime.ts";
 import { createRandom } from "../chaos/src/random.ts";
 import { type SinkEntry, SinkView, storedForm } from "../chaos/src/sink-log.ts";
@@ -42,7 +43,7 @@ describe("what the checker counts with", () => {
       { fromNs: ns(10_000), toNs: ns(10_900) },
       { fromNs: ns(20_000), toNs: ns(30_000) },
     ];
-    expect(usableNs(windows, ns(3_000), ns(24_000))).toBe(ns(2_000 + 0 + 3_000));
+    expect(usableNs(new Patience([]), windows, ns(3_000), ns(24_000))).toBe(ns(2_000 + 0 + 3_000));
   });
 
   test("the stored form of a body is the body without its recordingUrl", () => {

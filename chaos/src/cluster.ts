@@ -185,7 +185,7 @@ export class Cluster {
   /** Makes a standby and waits until no commit is confirmed without it. */
   async makeStandby(): Promise<boolean> {
     const name = this.#primary.folder.endsWith("a") ? "b" : "a";
-    const standby = new Postgres(join(this.#folder, "postgres", name));
+    const standby = new Postgres(join(this.#folder, "postgres", name), this.#primary);
     this.#standby = standby;
     const admin = await this.connect();
     try {

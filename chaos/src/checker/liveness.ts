@@ -23,7 +23,7 @@ export function checkFinalization(evidence: Evidence): Violation[] {
 }
 
 function finalizedLate(
-  { history, clock }: Evidence,
+  { history, clock, patience }: Evidence,
   windows: readonly Span[],
   key: string,
   events: readonly EventRow[],
@@ -34,7 +34,7 @@ function finalizedLate(
   const graceMs = first.event === "call.ended" ? conversationGraceMs : callGraceMs;
   const final = events.find((row) => row.event === "session.finalized");
   const dueNs = clock.ns(first.emittedMs) + graceMs * msNs;
-  const limitNs = servedNs(windows, dueNs, finalizeNs + slackNs);
+  const limitNs = servedNs(patience, windows, dueNs, finalizeNs + slackNs);
   if (limitNs === null || (final !== undefined && clock.ns(final.emittedMs) <= limitNs)) return [];
   const when =
     final === undefined ? "never" : `${seconds(clock.ns(final.emittedMs) - dueNs)} s after its grace`;
@@ -85,7 +85,7 @@ function checkLane(evidence: Evidence, windows: readonly Span[], events: readonl
       const loggedNs = evidence.clock.ns(row.loggedMs);
       // After an outcome of its own a retry is due by the policy, at a time that the tables no longer tell.
       const isRetry = endpoint.attempts !== null && before !== undefined && before.outcome !== "unknown";
-      const tookNs = usableNs(windows, sinceNs, loggedNs);
+      const tookNs = usableNs(evidence.patience, windows, sinceNs, loggedNs);
       if (!isRetry && tookNs > limitNs) {
         found.push(slow(event, tookNs, row));
       }
@@ -94,7 +94,7 @@ function checkLane(evidence: Evidence, windows: readonly Span[], events: readonl
     }
     const isSettled = rows.some((row) => row.settledAs !== null);
     const waitsForRetry = endpoint.attempts !== null && before !== undefined && before.outcome !== "unknown";
-    const openNs = usableNs(windows, sinceNs, evidence.history.endNs);
+    const openNs = usableNs(evidence.patience, windows, sinceNs, evidence.history.endNs);
     if (!isSettled && !waitsForRetry && openNs > limitNs && freeNs !== Number.POSITIVE_INFINITY) {
       found.push(slow(event, openNs, before ?? null));
     }

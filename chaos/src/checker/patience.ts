@@ -23,6 +23,13 @@ export class Patience {
     return Math.min(toNs - lengthNs, first?.ns ?? Number.POSITIVE_INFINITY);
   }
 
+  /** How long a span was, shorter by as much as the machine was late. */
+  elapsed(fromNs: number, toNs: number): number {
+    const fired = (this.#firstAfter(toNs) - this.#firstAfter(fromNs)) * tickMs * msNs;
+    // The first and the last part of it are between two of them.
+    return this.#ticks.length === 0 ? toNs - fromNs : Math.min(toNs - fromNs, fired + tickMs * msNs);
+  }
+
   #firstAfter(ns: number): number {
     let low = 0;
     let high = this.#ticks.length;

@@ -32,6 +32,7 @@ function delayed(evidence: Evidence, windows: readonly Span[], recording: EventR
   const row = firstRow(evidence, recording);
   if (row === undefined) return [];
   const waited = usableNs(
+    evidence.patience,
     windows,
     evidence.clock.ns(recording.emittedMs),
     evidence.clock.ns(row.attemptedMs),
@@ -87,7 +88,7 @@ function delays(
     const fromMs = Math.max(freeMs, event.emittedMs);
     freeMs = last.loggedMs;
     const during = fromMs >= recording.emittedMs && first.attemptedMs >= settled.loggedMs;
-    const waited = usableNs(windows, clock.ns(fromMs), clock.ns(first.attemptedMs));
+    const waited = usableNs(all.patience, windows, clock.ns(fromMs), clock.ns(first.attemptedMs));
     const hasWaited = during && fromMs < settled.loggedMs && waited > promptNs;
     const overtaker = hasWaited ? overtakerOf(all, event, fromMs, first) : undefined;
     if (overtaker !== undefined) {

@@ -1,5 +1,6 @@
 import type { Availability, History, Span } from "../history.ts";
 import { secondNs } from "../monotonic.ts";
+import type { Patience } from "./patience.ts";
 
 type Role = Availability["roles"][number];
 
@@ -26,19 +27,26 @@ export function upWindows(history: History, roles: readonly Role[]): Span[] {
 }
 
 /** How much of a span of time the system worked, each window without its first second. */
-export function usableNs(windows: readonly Span[], fromNs: number, toNs: number): number {
+export function usableNs(patience: Patience, windows: readonly Span[], fromNs: number, toNs: number): number {
   let sum = 0;
   for (const window of windows) {
-    sum += Math.max(0, Math.min(window.toNs, toNs) - Math.max(window.fromNs + warmUpNs, fromNs));
+    const begun = Math.max(patience.after(window.fromNs, warmUpNs), fromNs);
+    const ended = Math.min(window.toNs, toNs);
+    if (ended > begun) sum += patience.elapsed(begun, ended);
   }
   return sum;
 }
 
 /** The first moment at which the system has worked without a break for so long since `fromNs`; null: never. */
-export function servedNs(windows: readonly Span[], fromNs: number, lengthNs: number): number | null {
+export function servedNs(
+  patience: Patience,
+  windows: readonly Span[],
+  fromNs: number,
+  lengthNs: number,
+): number | null {
   for (const window of windows) {
-    const begun = Math.max(window.fromNs, fromNs);
-    if (window.toNs - begun >= lengthNs) return begun + lengthNs;
+    const served = patience.after(Math.max(window.fromNs, fromNs), lengthNs);
+    if (window.toNs >= served) return served;
   }
   return null;
 }
