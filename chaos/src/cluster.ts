@@ -305,8 +305,9 @@ async function connect(connectionString: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString,
     application_name: rigName,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 10_000,
+    // A busy machine takes long for a connection, and a move that cannot be undone ends the run.
+    connectionTimeoutMillis: 30_000,
+    query_timeout: 30_000,
   });
   client.on("error", () => {});
   await client.connect();
