@@ -2,7 +2,7 @@ import type { Cluster } from "./cluster.ts";
 import { type Card, deal, shortestMs } from "./deck.ts";
 import type { Fault, FaultTarget, Move, MoveName } from "./history.ts";
 import type { Journal } from "./journal.ts";
-import { becomes, msNs, nowNs, sleep } from "./monotonic.ts";
+import { becomes, msNs, nowNs, sleep, tickMs } from "./monotonic.ts";
 import { makeMove } from "./moves.ts";
 import type { PostgresPart } from "./postgres.ts";
 import type { Fleet, Member } from "./processes.ts";
@@ -157,7 +157,8 @@ class Nemesis {
         },
       });
       if (move !== null) moveJournal.write(move);
-      if (undisturbed) await pause(judgedMs, until);
+      // In small steps, which a busy machine makes longer, as it does what is judged.
+      for (let ms = 0; undisturbed && ms < judgedMs; ms += tickMs) await pause(tickMs, until);
     } finally {
       this.#calm = false;
       cluster.giveBack();
