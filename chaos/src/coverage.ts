@@ -1,5 +1,7 @@
 import { type Evidence, groupBy, webhookIdOf } from "./checker/evidence.ts";
-import type { Fault, Features, History } from "./history.ts";
+import { returnsOf } from "./checker/returns.ts";
+import { type Fault, type Features, type History, type MoveName, moveNames } from "./history.ts";
+import { msNs } from "./monotonic.ts";
 import { leaseOf } from "./settings.ts";
 
 /** What a run has hit, in figures. */
@@ -21,6 +23,12 @@ export interface Coverage {
   readonly killsInFlight: number;
   readonly stops: number;
   readonly stopsBeyondLease: number;
+  /** How often each fault of PostgreSQL was made that lasts. */
+  readonly moves: Readonly<Record<MoveName, number>>;
+  readonly outagesBeyondLease: number;
+  /** Returns of PostgreSQL after which an API, and a worker, was judged on how long it took to go on. */
+  readonly returnsJudged: number;
+  readonly readinessAsked: number;
   /** Attempts whose worker was lost. */
   readonly unknownRows: number;
   readonly redeliveries: number;
@@ -58,6 +66,13 @@ export function coverageOf(history: History, evidence: Evidence, ownEvents: numb
     killsInFlight: kills.filter(wasInFlight).length,
     stops: stops.length,
     stopsBeyondLease: stops.filter((fault) => (fault.stopMs ?? 0) > leaseOf(history.settings)).length,
+    moves: movesOf(history),
+    outagesBeyondLease: history.moves.filter(
+      ({ name, fromNs, toNs }) => name === "outage" && toNs - fromNs > leaseOf(history.settings) * msNs,
+    ).length,
+    returnsJudged: returnsOf(evidence).filter(({ apis, workers }) => apis.length > 0 && workers.length > 0)
+      .length,
+    readinessAsked: history.readiness.length,
     unknownRows: unknownRows.length,
     redeliveries: [...byEvent.values()].filter((group) => group.length > 1).length,
     finalizedUnknown: unknownRows.filter((row) => row.settledAs === "unknown").length,
@@ -66,6 +81,11 @@ export function coverageOf(history: History, evidence: Evidence, ownEvents: numb
     recordingsBesideLane: recordingsBesideLane(evidence),
     outcomes: Object.fromEntries(outcomes) as Record<string, number>,
   };
+}
+
+function movesOf({ moves }: History): Record<MoveName, number> {
+  const counts = moveNames.map((name) => [name, moves.filter((move) => move.name === name).length]);
+  return Object.fromEntries(counts) as Record<MoveName, number>;
 }
 
 const wasInFlight = (fault: Fault): boolean => fault.target !== "api" && fault.inFlight.length > 0;
@@ -90,26 +110,53 @@ function recordingsBesideLane({ eventsOf, logsOf }: Evidence): number {
   return sum;
 }
 
-/** Least figures of a run of 300 s; a shorter one needs its share. Source: guarantees, "The proof". */
-const floors: Partial<Record<keyof Coverage, number>> = {
-  kills: 300,
-  killsOfPostgres: 30,
-  killsInFlight: 60,
-  stopsBeyondLease: 20,
+type Figure = { [Key in keyof Coverage]: Coverage[Key] extends number ? Key : never }[keyof Coverage];
+
+/**
+ * Least figures of a run of 300 s; a shorter one needs its share. Source: guarantees, "The proof". Kills and stops have
+ * about half of the time: they wait for most of the moves.
+ */
+const floors: Partial<Record<Figure, number>> = {
+  kills: 100,
+  killsOfPostgres: 10,
+  killsInFlight: 30,
+  stopsBeyondLease: 8,
   unknownRows: 100,
   redeliveries: 40,
   finalizedUnknown: 10,
   duplicates: 300,
+  outagesBeyondLease: 7,
+  returnsJudged: 9,
+};
+/** How often each move is made in 300 s at least. */
+const moveFloors: Readonly<Record<MoveName, number>> = {
+  ...{ outage: 7, hang: 1, promotion: 1, "read-only": 1 },
+  ...{ lock: 1, "full-disk": 1, "no-connections": 1 },
 };
 const floorSeconds = 300;
 
 /** Which figures are too low to decide anything, as sentences. */
-export function tooLow(coverage: Coverage, seconds: number): string[] {
-  return Object.entries(floors).flatMap(([name, floor]) => {
-    const least = Math.floor((floor * seconds) / floorSeconds);
-    const got = coverage[name as keyof Coverage] as number;
-    return got < least ? [`${name} is ${got}, expected at least ${least}`] : [];
-  });
+export function tooLow(coverage: Coverage, seconds: number, canFillDisk: boolean): string[] {
+  const share = (floor: number): number => Math.floor((floor * seconds) / floorSeconds);
+  return [
+    ...Object.entries(floors).map(([name, floor]) => [name, coverage[name as Figure], share(floor)] as const),
+    ...moveNames
+      .filter((name) => canFillDisk || name !== "full-disk")
+      .map((name) => [`moves ${name}`, coverage.moves[name], share(moveFloors[name])] as const),
+  ].flatMap(([name, got, least]) => (got < least ? [`${name} is ${got}, expected at least ${least}`] : []));
+}
+
+/** Which moves were asked for by name and not made as often, as sentences; what cannot be done here is none. */
+export function notMade(
+  coverage: Coverage,
+  names: readonly MoveName[] | null,
+  canFillDisk: boolean,
+): string[] {
+  const asked = (name: MoveName): number => (names ?? []).filter((one) => one === name).length;
+  return moveNames
+    .filter((name) => canFillDisk || name !== "full-disk")
+    .filter((name) => coverage.moves[name] < asked(name))
+    .map((name) => `${name} was made ${coverage.moves[name]} times, asked for were ${asked(name)}`);
 }
 
 /** What was not tested, because the server does not have it. */

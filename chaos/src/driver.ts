@@ -19,12 +19,13 @@ export interface DriverOptions {
   readonly times: PlanTimes;
   /** About so many commands a second in all. */
   readonly rate: number;
-  /** Addresses of the APIs to choose from. */
-  readonly apis: () => readonly string[];
+  /** The APIs to choose from. */
+  readonly apis: () => ReadonlyArray<{ readonly name: string; readonly url: string }>;
 }
 
 /** What came of sending a command once, without what the driver itself knows. */
 interface Outcome {
+  readonly api: string;
   readonly result: Try["result"];
   readonly status: number | null;
   readonly reason: string | null;
@@ -135,11 +136,12 @@ export class Driver {
 
   async #send(project: DrivenProject, session: string, step: Step): Promise<Outcome> {
     const { client, random, apis } = this.#options;
-    const sessions = `${random.pick(apis())}/v1/projects/${project.projectId}/sessions`;
+    const api = random.pick(apis());
+    const sessions = `${api.url}/v1/projects/${project.projectId}/sessions`;
     const [method, url, body] = requestOf(step.kind, sessions, session, step.body);
     const answer = await client.send(method, url, project.key, body);
-    if (answer.kind === "none") return unknown(answer.reason);
-    return outcomeOf(answer.status, answer.body);
+    if (answer.kind === "none") return unknown(api.name, answer.reason);
+    return outcomeOf(api.name, answer.status, answer.body);
   }
 
   #sendInBulk(project: DrivenProject, session: string, step: Step): Promise<Outcome> {
@@ -159,7 +161,8 @@ export class Driver {
     const { client, random, apis } = this.#options;
     const entries = this.#bulk.get(project.projectId) ?? [];
     this.#bulk.delete(project.projectId);
-    const url = `${random.pick(apis())}/v1/projects/${project.projectId}/reports`;
+    const api = random.pick(apis());
+    const url = `${api.url}/v1/projects/${project.projectId}/reports`;
     const answer = await client.send(
       "POST",
       url,
@@ -168,11 +171,11 @@ export class Driver {
     );
     const items = answer.kind === "answer" && answer.status === 200 ? dataOf(answer.body) : null;
     entries.forEach(({ resolve }, index) => {
-      if (answer.kind === "none") resolve(unknown(answer.reason));
-      else if (!Array.isArray(items)) resolve(outcomeOf(answer.status, answer.body));
+      if (answer.kind === "none") resolve(unknown(api.name, answer.reason));
+      else if (!Array.isArray(items)) resolve(outcomeOf(api.name, answer.status, answer.body));
       else {
         const item = items[index] as { status?: number } | undefined;
-        resolve(outcomeOf(item?.status ?? 0, item));
+        resolve(outcomeOf(api.name, item?.status ?? 0, item));
       }
     });
   }
@@ -189,7 +192,8 @@ function requestOf(
   return ["POST", `${sessions}/${session}/${kind}`, body];
 }
 
-const unknown = (reason: string, status: number | null = null): Outcome => ({
+const unknown = (api: string, reason: string, status: number | null = null): Outcome => ({
+  api,
   result: "unknown",
   status,
   reason,
@@ -200,10 +204,11 @@ const unknown = (reason: string, status: number | null = null): Outcome => ({
 
 const dataOf = (body: unknown): unknown => (body as { data?: unknown } | null)?.data;
 
-function outcomeOf(status: number, body: unknown): Outcome {
+function outcomeOf(api: string, status: number, body: unknown): Outcome {
   if (status >= 200 && status < 300) {
     const data = dataOf(body) as { duplicate?: boolean; late?: boolean; events?: string[] } | undefined;
     return {
+      api,
       result: "ok",
       status,
       reason: null,
@@ -214,7 +219,7 @@ function outcomeOf(status: number, body: unknown): Outcome {
   }
   const code = (body as { error?: { code?: string } } | null)?.error?.code ?? `status ${status}`;
   if (status >= 400 && status < 500) {
-    return { result: "refused", status, reason: code, duplicate: false, late: false, events: [] };
+    return { api, result: "refused", status, reason: code, duplicate: false, late: false, events: [] };
   }
-  return unknown(code, status);
+  return unknown(api, code, status);
 }

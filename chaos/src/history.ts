@@ -13,6 +13,8 @@ export interface Try {
   readonly command: number;
   /** 1 for the first. */
   readonly number: number;
+  /** The member of the system that it was sent to. */
+  readonly api: string;
   readonly project: string;
   readonly session: string;
   readonly kind: CommandKind;
@@ -73,6 +75,46 @@ export interface Fault {
   readonly stopMs: number | null;
   /** Requests open at the sink at that moment, as "session event". */
   readonly inFlight: readonly string[];
+}
+
+/** Faults of PostgreSQL and its machine, as an operator knows them. */
+export const moveNames = [
+  "outage",
+  "hang",
+  "promotion",
+  "read-only",
+  "lock",
+  "full-disk",
+  "no-connections",
+] as const;
+export type MoveName = (typeof moveNames)[number];
+
+export interface Span {
+  readonly fromNs: number;
+  readonly toNs: number;
+}
+
+/** One fault of PostgreSQL that lasted for a while, from when it had its effect until it could be written again. */
+export interface Move extends Span {
+  readonly name: MoveName;
+  /** How it was done: which processes, which table, whether connections were ended. */
+  readonly how: string;
+  /** When nothing could be written, as far as that is certain. */
+  readonly unwritable: readonly Span[];
+}
+
+/** One answer to GET /readyz. */
+export interface Readiness {
+  readonly member: string;
+  readonly askedNs: number;
+  readonly ns: number;
+  /** null: no answer, or none in time. */
+  readonly status: number | null;
+}
+
+/** The rig's own timer fired: on a busy machine later than it should, and by as much everybody else is late. */
+export interface Tick {
+  readonly ns: number;
 }
 
 /** A member of the system began or ceased to be able to work. */
@@ -180,6 +222,9 @@ export interface History {
   readonly requests: readonly SinkRequest[];
   readonly trespasses: readonly Trespass[];
   readonly faults: readonly Fault[];
+  readonly moves: readonly Move[];
+  readonly readiness: readonly Readiness[];
+  readonly ticks: readonly Tick[];
   readonly availability: readonly Availability[];
   readonly clock: readonly ClockSample[];
   readonly tables: Tables;

@@ -31,5 +31,6 @@ try {
 } catch (error) {
   const expected = error instanceof UsageError || error instanceof AbortedError;
   process.stderr.write(`${expected ? error.message : (error as Error).stack}\n`);
-  process.exitCode = unusable;
+  // Clients that still report would go on for ever.
+  process.exit(unusable);
 }

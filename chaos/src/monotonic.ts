@@ -10,6 +10,9 @@ export function nowNs(): number {
   return Number(process.hrtime.bigint());
 }
 
+/** How often the rig's own timer fires, by which the checker sees how late everything is on this machine. */
+export const tickMs = 50;
+
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until something is so; answers whether it became so within the limit. */

@@ -1,7 +1,10 @@
-import type { Cluster, PostgresPart } from "./cluster.ts";
-import type { Fault, FaultTarget } from "./history.ts";
+import type { Cluster } from "./cluster.ts";
+import { type Card, deal, shortestMs } from "./deck.ts";
+import type { Fault, FaultTarget, Move, MoveName } from "./history.ts";
 import type { Journal } from "./journal.ts";
-import { msNs, nowNs, sleep } from "./monotonic.ts";
+import { becomes, msNs, nowNs, sleep, tickMs } from "./monotonic.ts";
+import { makeMove } from "./moves.ts";
+import type { PostgresPart } from "./postgres.ts";
 import type { Fleet, Member } from "./processes.ts";
 import type { Random } from "./random.ts";
 import type { Sink } from "./sink-process.ts";
@@ -12,7 +15,10 @@ export interface NemesisOptions {
   readonly fleet: Fleet;
   readonly sink: Sink;
   readonly journal: Journal<Fault>;
+  readonly moveJournal: Journal<Move>;
   readonly random: Random;
+  /** When the faults end. */
+  readonly endNs: number;
   readonly killsPerSecond: number;
   /** Stops per minute; four of five are longer than the lease. */
   readonly stopsPerMinute: number;
@@ -22,28 +28,47 @@ export interface NemesisOptions {
   readonly weights: Readonly<Record<FaultTarget, number>>;
   /** Which processes of PostgreSQL are killed, by weight. */
   readonly postgresParts: ReadonlyArray<readonly [part: PostgresPart, weight: number]>;
+  /** The moves by name, once each; null: the decks of deck.ts. */
+  readonly moves: readonly MoveName[] | null;
 }
 
 /** Share of the kills that do not wait until the system works again. */
 const recoveringShare = 0.25;
 /** Longest wait for a system that works, in milliseconds. */
 const servingMaxMs = 2_500;
+/**
+ * Share of the moves that are made while nothing else is broken, so that it can be judged how long the system took to go on:
+ * other faults wait from before the move until so long after it.
+ */
+const undisturbedShare = 0.75;
+const judgedMs = 3_500;
+/** Longest wait for the other faults to be over, in milliseconds. */
+const calmMaxMs = 6_000;
+/** Longest wait for a PostgreSQL that somebody else has stopped or killed. */
+const wellMaxMs = 15_000;
+/** Between two moves it is the others' turn. */
+const betweenMoves = [2_000, 6_000] as const;
 
 /** Breaks things until the signal, and then puts right what it has broken. */
 export async function rage(options: NemesisOptions, until: AbortSignal): Promise<void> {
   const nemesis = new Nemesis(options);
-  await Promise.all([nemesis.killAround(until), nemesis.stopAround(until)]);
+  await Promise.all([nemesis.killAround(until), nemesis.stopAround(until), nemesis.moveAround(until)]);
 }
 
 class Nemesis {
   readonly #options: NemesisOptions;
   readonly #kills: Random;
   readonly #stops: Random;
+  readonly #moves: Random;
+  /** Other faults wait while a move is to be judged. */
+  #calm = false;
+  #stopsUnderWay = 0;
 
   constructor(options: NemesisOptions) {
     this.#options = options;
     this.#kills = options.random.fork("kills");
     this.#stops = options.random.fork("stops");
+    this.#moves = options.random.fork("moves");
   }
 
   async killAround(until: AbortSignal): Promise<void> {
@@ -59,6 +84,7 @@ class Nemesis {
       if (!anyhow) await this.#untilServing(until);
       // Half of the moments are any, half are such that something is lost: an attempt is under way.
       if (this.#kills.chance(0.5)) await this.#untilInFlight(until);
+      await this.#whileCalm(until);
       if (!until.aborted) this.#killOne(anyhow);
     }
   }
@@ -67,7 +93,7 @@ class Nemesis {
   async #untilServing(until: AbortSignal): Promise<void> {
     const { cluster, fleet } = this.#options;
     const endNs = nowNs() + servingMaxMs * msNs;
-    while (!until.aborted && nowNs() < endNs && !(cluster.isUp() && fleet.serves())) await pause(20, until);
+    while (!until.aborted && nowNs() < endNs && !(cluster.isUp && fleet.serves())) await pause(20, until);
     await pause(this.#kills.int(0, 500), until);
   }
 
@@ -85,10 +111,62 @@ class Nemesis {
       await pause(this.#gapMs(this.#stops, 60_000 / stopsPerMinute), until);
       // Not awaited: while one is stopped, another may be.
       await this.#untilServing(until);
-      if (!until.aborted) void this.#stopOne(until);
+      await this.#whileCalm(until);
+      if (until.aborted) continue;
+      this.#stopsUnderWay += 1;
+      void this.#stopOne(until).finally(() => {
+        this.#stopsUnderWay -= 1;
+      });
     }
     // What is stopped now goes on at once: the signal has ended its pause.
     await sleep(50);
+  }
+
+  /** One move of PostgreSQL after the other, with room between them. */
+  async moveAround(until: AbortSignal): Promise<void> {
+    const { leaseMs, moves, endNs, cluster } = this.#options;
+    if (moves?.length === 0) return;
+    for (const card of deal(this.#moves, leaseMs, moves)) {
+      await pause(this.#moves.int(...betweenMoves), until);
+      if (card.name === "full-disk" && cluster.disk === null) continue;
+      // Those that are asked for by name are all judged.
+      const undisturbed = moves !== null || this.#moves.chance(undisturbedShare);
+      const leftMs = (endNs - nowNs()) / msNs - judgedMs - (undisturbed ? calmMaxMs : 0);
+      if (until.aborted) return;
+      // Another may be short enough, and at the end none is.
+      if (leftMs < Math.min(card.ms, shortestMs(card, leaseMs))) {
+        if (leftMs < 0) return;
+        continue;
+      }
+      await this.#moveOne({ ...card, ms: Math.min(card.ms, leftMs) }, undisturbed, until);
+    }
+  }
+
+  async #moveOne(card: Card, undisturbed: boolean, until: AbortSignal): Promise<void> {
+    const { cluster, fleet, moveJournal } = this.#options;
+    if (!(await becomes(() => until.aborted || cluster.take(), wellMaxMs)) || until.aborted) return;
+    try {
+      const move = await makeMove(card, {
+        ...{ cluster, random: this.#moves, ms: Math.round(card.ms) },
+        pause: (ms) => pause(ms, until),
+        isOver: () => until.aborted,
+        ready: async () => {
+          this.#calm = undisturbed;
+          const isCalm = (): boolean => this.#stopsUnderWay === 0 && fleet.allUp();
+          if (undisturbed) await becomes(() => until.aborted || isCalm(), calmMaxMs);
+        },
+      });
+      if (move !== null) moveJournal.write(move);
+      // In small steps, which a busy machine makes longer, as it does what is judged.
+      for (let ms = 0; undisturbed && ms < judgedMs; ms += tickMs) await pause(tickMs, until);
+    } finally {
+      this.#calm = false;
+      cluster.giveBack();
+    }
+  }
+
+  async #whileCalm(until: AbortSignal): Promise<void> {
+    while (this.#calm && !until.aborted) await pause(20, until);
   }
 
   #gapMs(random: Random, meanMs: number): number {

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
-import type { PostgresPart } from "./cluster.ts";
-import type { FaultTarget } from "./history.ts";
+import { type FaultTarget, type MoveName, moveNames } from "./history.ts";
+import type { PostgresPart } from "./postgres.ts";
 
 type Mode = "all" | "split";
 
@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly stopsPerMinute: number;
   readonly weights: Readonly<Record<FaultTarget, number>>;
   readonly postgresParts: ReadonlyArray<readonly [part: PostgresPart, weight: number]>;
+  /** Faults of PostgreSQL that last: by name, once each; null: decks of all of them. */
+  readonly moves: readonly MoveName[] | null;
   /** How long after the faults what is owed may still settle. */
   readonly quietSeconds: number;
   /** Features that the server lacks fail the run. */
@@ -44,6 +46,7 @@ export const defaultOptions: RunOptions = {
     ["all", 2],
     ["backend", 1],
   ],
+  moves: null,
   // Lanes of three, each taken over or retried more than once.
   quietSeconds: 100,
   strict: false,
@@ -59,6 +62,8 @@ export const usage = `npm run chaos -- [options]
   --rate N              commands a second (80)
   --kills N             kills a second (1.25); 0 for none
   --stops N             stops a minute (6); 0 for none
+  --moves NAMES         instead of all: these, once each and in this order, with commas between them, of
+                        ${moveNames.join(", ")}; none for none
   --no-floors           few faults do not make the run inconclusive
   --strict              a feature that the server lacks fails the run
   --out DIR             keep the logs there
@@ -92,10 +97,23 @@ export function readOptions(args: readonly string[]): RunOptions {
     rate: Math.max(1, number("rate", defaultOptions.rate)),
     killsPerSecond: number("kills", defaultOptions.killsPerSecond),
     stopsPerMinute: number("stops", defaultOptions.stopsPerMinute),
+    moves: readMoves(values.moves),
     strict: values.strict ?? false,
     floors: !(values["no-floors"] ?? false),
     out: values.out ?? null,
   };
+}
+
+function readMoves(text: string | undefined): readonly MoveName[] | null {
+  if (text === undefined) return defaultOptions.moves;
+  if (text === "none") return [];
+  return text.split(",").map((given) => {
+    const name = moveNames.find((known) => known === given);
+    if (name !== undefined) return name;
+    throw new UsageError(
+      `--moves has ${JSON.stringify(given)}; expected none, or some of ${moveNames.join(", ")} with commas between them`,
+    );
+  });
 }
 
 function parse(args: readonly string[]) {
@@ -113,6 +131,7 @@ function parse(args: readonly string[]) {
         rate: text,
         kills: text,
         stops: text,
+        moves: text,
         out: text,
         strict: flag,
         "no-floors": flag,

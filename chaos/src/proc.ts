@@ -32,7 +32,7 @@ export function identify(pid: number): ProcessId | null {
   return stat === null || isOver(stat) ? null : { pid, startTicks: stat.startTicks };
 }
 
-function isAlive(id: ProcessId): boolean {
+export function isAlive(id: ProcessId): boolean {
   return identify(id.pid)?.startTicks === id.startTicks;
 }
 

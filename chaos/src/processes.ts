@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import type { Availability } from "./history.ts";
 import type { Journal } from "./journal.ts";
-import { becomes, msNs, nowNs, sleep } from "./monotonic.ts";
+import { becomes, nowNs, sleep } from "./monotonic.ts";
 import { descendantsOf, identify, type ProcessId, signal } from "./proc.ts";
 import type { Random } from "./random.ts";
 
@@ -23,15 +23,15 @@ export interface FleetOptions {
 export class Member {
   readonly name: string;
   readonly role: Role;
-  readonly port: number | null;
+  readonly port: number;
   readonly #options: FleetOptions;
   #process: ChildProcess | null = null;
   #main: ProcessId | null = null;
   /** A process must be younger than the last fault to count as the one that works again. */
   #downSinceNs = 0;
-  #spawnedNs = 0;
   #stopped: ProcessId | null = null;
   #hadChild = false;
+  #child: ProcessId | null = null;
   #up = false;
   #ending = false;
   /** Whatever ran under this name, so that the end of the run leaves nothing behind. */
@@ -40,7 +40,7 @@ export class Member {
   readonly deaths: string[] = [];
   #killed = false;
 
-  constructor(name: string, role: Role, port: number | null, options: FleetOptions) {
+  constructor(name: string, role: Role, port: number, options: FleetOptions) {
     this.name = name;
     this.role = role;
     this.port = port;
@@ -51,9 +51,9 @@ export class Member {
     return this.#up;
   }
 
-  /** Where its API answers; null for a worker. */
-  get url(): string | null {
-    return this.port === null ? null : `http://127.0.0.1:${this.port}`;
+  /** Where it answers: a worker tells of its health. */
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
   }
 
   get outputPath(): string {
@@ -68,14 +68,13 @@ export class Member {
       {
         env: {
           ...this.#options.env,
-          ...(this.port === null ? {} : { PORT: String(this.port) }),
+          PORT: String(this.port),
         },
         stdio: ["ignore", output, output],
       },
     );
     closeSync(output);
     this.#process = child;
-    this.#spawnedNs = nowNs();
     this.#killed = false;
     this.#main = identify(child.pid ?? 0);
     this.#remember(this.#main);
@@ -132,15 +131,22 @@ export class Member {
   /** Looks whether it works; called several times a second. */
   async look(): Promise<void> {
     const parts = this.parts();
-    if (parts.length > 1) this.#hadChild = true;
+    this.#noticeChild(parts.find(({ part }) => part === "child")?.id ?? null);
     if (this.#up || this.#main === null || this.#stopped !== null) return;
     if (this.#hadChild && parts.length < 2) return;
     const asked = this.#downSinceNs;
-    const ready =
-      this.url === null
-        ? nowNs() - Math.max(this.#downSinceNs, this.#spawnedNs) > 1_500 * msNs
-        : await answersReady(this.url);
+    const ready = await answersReady(this.url);
     if (ready && asked === this.#downSinceNs && this.#stopped === null) this.#setUp(true);
+  }
+
+  /** One that ended though the rig had not killed it was killed by its parent, or has given up. */
+  #noticeChild(child: ProcessId | null): void {
+    if (child !== null) this.#hadChild = true;
+    if (this.#child !== null && this.#child.pid !== child?.pid && this.#up && !this.#ending) {
+      this.deaths.push(`a child of ${this.name} ended by itself: ${this.tail()}`);
+      this.#setDown();
+    }
+    this.#child = child;
   }
 
   /** SIGTERM and, when it does not end within the limit, SIGKILL; true when it ended by itself with status 0. */
@@ -208,11 +214,11 @@ export class Fleet {
     }, 100);
   }
 
-  /** Addresses of the APIs that are believed to answer; all of them when none is. */
-  apis(): string[] {
-    const withApi = this.members.filter((member) => member.url !== null);
+  /** The APIs that are believed to answer; all of them when none is. */
+  apis(): readonly Member[] {
+    const withApi = this.members.filter((member) => member.role !== "worker");
     const up = withApi.filter((member) => member.up);
-    return (up.length > 0 ? up : withApi).map((member) => member.url ?? "");
+    return up.length > 0 ? up : withApi;
   }
 
   start(): void {

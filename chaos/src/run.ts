@@ -4,14 +4,15 @@ import { fileURLToPath } from "node:url";
 import { createClient } from "./client.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { Driver } from "./driver.ts";
-import type { Availability, ClockSample, Fault, History, Try } from "./history.ts";
+import type { Availability, ClockSample, Fault, History, Move, Readiness, Tick, Try } from "./history.ts";
 import { followJournal, type Journal, openJournal } from "./journal.ts";
-import { becomes, msNs, nowNs } from "./monotonic.ts";
+import { becomes, msNs, nowNs, tickMs } from "./monotonic.ts";
 import { rage } from "./nemesis.ts";
 import type { RunOptions } from "./options.ts";
 import { Fleet, type FleetOptions, freePort, Member, type Role } from "./processes.ts";
 import { createRandom } from "./random.ts";
-import { leaseOf, settings } from "./settings.ts";
+import { pollReadiness } from "./readiness.ts";
+import { leaseOf, settings, startMaxMs } from "./settings.ts";
 import { type Prepared, prepare } from "./setup.ts";
 import { type Sink, startSink } from "./sink-process.ts";
 import { countOwed, countUnfinished, readTables } from "./tables.ts";
@@ -36,6 +37,8 @@ export interface Finished {
   readonly deaths: readonly string[];
   /** Whether every process ended by itself within its time at the end. */
   readonly drained: boolean;
+  /** Whether PostgreSQL's disk could be filled here. */
+  readonly canFillDisk: boolean;
   /** From the last fault until nothing was owed; null when something was owed to the end. */
   readonly quietAfterMs: number | null;
 }
@@ -63,6 +66,9 @@ export async function runOnce(options: RunOptions, place: RunPlace): Promise<Fin
 interface Journals {
   readonly driver: Journal<Try>;
   readonly faults: Journal<Fault>;
+  readonly moves: Journal<Move>;
+  readonly readiness: Journal<Readiness>;
+  readonly ticks: Journal<Tick>;
   readonly availability: Journal<Availability>;
   readonly clock: Journal<ClockSample>;
 }
@@ -70,6 +76,9 @@ interface Journals {
 const openJournals = (logs: string): Journals => ({
   driver: openJournal(join(logs, "driver.jsonl")),
   faults: openJournal(join(logs, "faults.jsonl")),
+  moves: openJournal(join(logs, "moves.jsonl")),
+  readiness: openJournal(join(logs, "readiness.jsonl")),
+  ticks: openJournal(join(logs, "ticks.jsonl")),
   availability: openJournal(join(logs, "availability.jsonl")),
   clock: openJournal(join(logs, "clock.jsonl")),
 });
@@ -93,12 +102,18 @@ async function runWith(
     journal: journals.availability,
     random: random.fork("restarts"),
   };
-  const prepared = await prepare(command, place.folder, cluster, sink.port, fleetOptions, port);
+  // What prepares the run is none of the processes that are judged.
+  const journal = { write: () => {}, close: () => {} };
+  const apart = { ...fleetOptions, journal };
+  const prepared = await prepare(command, place.folder, cluster, sink.port, apart, port);
   place.tell(describe(prepared, options));
+  if (cluster.disk === null) {
+    place.tell("No file system can be mounted here, which takes root: the disk of PostgreSQL is not filled.");
+  }
   const fleet = await makeFleet(options, prepared, fleetOptions);
   ends.push(() => fleet.destroy());
   fleet.start();
-  if (!(await becomes(() => fleet.allUp() || place.abort.aborted, 30_000))) {
+  if (!(await becomes(() => fleet.allUp() || place.abort.aborted, startMaxMs))) {
     throw new Error(`not every process began to work: ${fleet.members.map((member) => member.tail())}`);
   }
   const clockTimer = setInterval(() => {
@@ -107,6 +122,9 @@ async function runWith(
     });
   }, clockEveryMs);
   ends.push(() => clearInterval(clockTimer));
+  const ticking = setInterval(() => journals.ticks.write({ ns: nowNs() }), tickMs);
+  ends.push(() => clearInterval(ticking));
+  ends.push(pollReadiness(fleet.members, journals.readiness));
   const { quietAfterMs } = await drive(options, place, journals, { cluster, sink, fleet, prepared });
   const drained = place.abort.aborted ? false : await fleet.end(30_000);
   clearInterval(clockTimer);
@@ -114,7 +132,7 @@ async function runWith(
   const tables = await readTables(cluster);
   const deaths = fleet.members.flatMap((member) => member.deaths);
   const history = collect(place.logs, prepared, tables, sink);
-  return { history, deaths, drained, quietAfterMs };
+  return { history, deaths, drained, quietAfterMs, canFillDisk: cluster.disk !== null };
 }
 
 interface Parts {
@@ -143,15 +161,18 @@ async function drive(
     rate: options.rate,
     apis: () => fleet.apis(),
   });
-  const over = endOfFaults(options.seconds * 1_000, place.abort);
+  const faultsMs = options.seconds * 1_000;
+  const endNs = nowNs() + faultsMs * msNs;
+  const over = endOfFaults(faultsMs, place.abort);
   const leaseMs = leaseOf(settings);
-  const { killsPerSecond, stopsPerMinute, weights, postgresParts } = options;
+  const { killsPerSecond, stopsPerMinute, weights, postgresParts, moves } = options;
   await Promise.all([
     driver.run(over),
     rage(
       {
-        ...{ cluster, fleet, sink, journal: journals.faults, random: random.fork("nemesis"), leaseMs },
-        ...{ killsPerSecond, stopsPerMinute, weights, postgresParts },
+        ...{ cluster, fleet, sink, journal: journals.faults, moveJournal: journals.moves },
+        ...{ random: random.fork("nemesis"), leaseMs, endNs },
+        ...{ killsPerSecond, stopsPerMinute, weights, postgresParts, moves },
       },
       over,
     ),
@@ -202,7 +223,7 @@ async function makeFleet(
   const make = async (role: Role, count: number): Promise<Member[]> => {
     const members: Member[] = [];
     for (let index = 1; index <= count; index++) {
-      const port = role === "worker" ? null : await freePort();
+      const port = await freePort();
       members.push(new Member(`${role}-${index}`, role, port, full));
     }
     return members;
@@ -237,6 +258,9 @@ function collect(logs: string, prepared: Prepared, tables: History["tables"], si
     requests: view.requests(),
     trespasses: view.trespasses,
     faults: read<Fault>("faults.jsonl"),
+    moves: read<Move>("moves.jsonl"),
+    readiness: read<Readiness>("readiness.jsonl"),
+    ticks: read<Tick>("ticks.jsonl"),
     availability: read<Availability>("availability.jsonl"),
     clock: read<ClockSample>("clock.jsonl"),
     tables,

@@ -10,7 +10,7 @@ import type { DrivenProject } from "./driver.ts";
 import type { Endpoint, Features } from "./history.ts";
 import { becomes } from "./monotonic.ts";
 import { type FleetOptions, Member } from "./processes.ts";
-import { settings } from "./settings.ts";
+import { settings, startMaxMs } from "./settings.ts";
 
 /** Most attempts of a delivery to an endpoint with retries. */
 const attemptsMax = 5;
@@ -101,7 +101,7 @@ async function startFirst(
     const deadline = await becomes(async () => {
       await member.look();
       return member.up || member.deaths.length > 0;
-    }, 30_000);
+    }, startMaxMs);
     if (deadline && member.up) return { member, env };
     const output = await readFile(member.outputPath, "utf8");
     member.destroy();

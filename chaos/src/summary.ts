@@ -1,6 +1,6 @@
 import { check, type Violation } from "./checker/check.ts";
 import { evidenceOf, groupBy, isOwn } from "./checker/evidence.ts";
-import { type Coverage, coverageOf, notCovered, tooLow } from "./coverage.ts";
+import { type Coverage, coverageOf, notCovered, notMade, tooLow } from "./coverage.ts";
 import type { RunOptions } from "./options.ts";
 import type { Finished } from "./run.ts";
 
@@ -22,7 +22,7 @@ export const exitStatus: Readonly<Record<Verdict, number>> = { passed: 0, violat
 
 /** Decides on a run. */
 export function summarize(
-  { history, deaths, drained, quietAfterMs }: Finished,
+  { history, deaths, drained, quietAfterMs, canFillDisk }: Finished,
   options: RunOptions,
 ): Summary {
   const evidence = evidenceOf(history);
@@ -34,7 +34,10 @@ export function summarize(
     ...(drained ? [] : ["a process did not end within 30 s of SIGTERM with status 0"]),
     ...(options.strict ? missing.map((what) => `not covered: ${what}`) : []),
   ];
-  const low = options.floors ? tooLow(coverage, options.seconds) : [];
+  const low = [
+    ...(options.floors ? tooLow(coverage, options.seconds, canFillDisk) : []),
+    ...notMade(coverage, options.moves, canFillDisk),
+  ];
   return {
     verdict:
       violations.length > 0 || failures.length > 0
@@ -60,6 +63,7 @@ export function printSummary(summary: Summary, seed: string, write: (text: strin
   const figures = Object.entries(coverage).filter(([, value]) => typeof value === "number");
   const rows = [
     ...figures,
+    ...Object.entries(coverage.moves).map(([name, value]) => [`moves ${name}`, value]),
     ...Object.entries(coverage.outcomes).map(([name, value]) => [`rows ${name}`, value]),
   ];
   write("\n");

@@ -7,9 +7,12 @@ import { checkFinalization, checkSettlement } from "./liveness.ts";
 import { checkLostAcks } from "./lost-acks.ts";
 import { checkOrder } from "./order.ts";
 import { checkPosts } from "./posts.ts";
+import { checkReadiness } from "./readiness.ts";
 import { checkRecordings } from "./recordings.ts";
+import { checkReturns } from "./returns.ts";
 import { checkSignatures } from "./signature.ts";
 import { checkTruth } from "./truth.ts";
+import { checkUnsent } from "./unsent.ts";
 
 export type { Violation } from "./evidence.ts";
 
@@ -27,6 +30,9 @@ export const invariants: Readonly<Record<string, (evidence: Evidence) => Violati
   I13: checkIdempotence,
   L1: checkFinalization,
   L2: checkSettlement,
+  L3: checkReturns,
+  L6: checkReadiness,
+  L7: checkUnsent,
 };
 
 /** Decides every invariant on the history of a run. */

@@ -1,9 +1,10 @@
 import type { Endpoint, EventRow, History, LogRow, SinkRequest, Try } from "../history.ts";
 import { ClockMap } from "./clock-map.ts";
+import { Patience } from "./patience.ts";
 
 /** A rule that a run has broken, with what shows it. */
 export interface Violation {
-  /** I1 to I13, L1, L2. */
+  /** I1 to I13, L1 to L7. */
   readonly invariant: string;
   readonly what: string;
   /** Lines of the logs and rows of the tables, as JSON. */
@@ -35,6 +36,7 @@ export const attemptKey = (webhookId: string, attempt: number | string): string 
 export interface Evidence {
   readonly history: History;
   readonly clock: ClockMap;
+  readonly patience: Patience;
   readonly endpointOf: ReadonlyMap<string, Endpoint>;
   readonly pathOf: ReadonlyMap<string, Endpoint>;
   readonly triesOf: ReadonlyMap<string, readonly Try[]>;
@@ -55,6 +57,7 @@ export function evidenceOf(history: History): Evidence {
   return {
     history,
     clock: new ClockMap(history.clock),
+    patience: new Patience(history.ticks),
     endpointOf: new Map(history.endpoints.map((endpoint) => [endpoint.project, endpoint])),
     pathOf: new Map(
       history.endpoints.flatMap((endpoint) => (endpoint.path === null ? [] : [[endpoint.path, endpoint]])),

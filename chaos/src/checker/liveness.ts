@@ -1,7 +1,7 @@
-import type { EventRow, LogRow } from "../history.ts";
+import type { EventRow, LogRow, Span } from "../history.ts";
 import { msNs, secondNs } from "../monotonic.ts";
 import { type Evidence, isOwn, sessionKey, type Violation, violation } from "./evidence.ts";
-import { servedNs, upWindows, usableNs, type Window } from "./uptime.ts";
+import { servedNs, upWindows, usableNs } from "./uptime.ts";
 
 /** A session is finalized so long after its grace, at most. */
 const finalizeNs = 2 * secondNs;
@@ -23,8 +23,8 @@ export function checkFinalization(evidence: Evidence): Violation[] {
 }
 
 function finalizedLate(
-  { history, clock }: Evidence,
-  windows: readonly Window[],
+  { history, clock, patience }: Evidence,
+  windows: readonly Span[],
   key: string,
   events: readonly EventRow[],
 ): Violation[] {
@@ -34,7 +34,7 @@ function finalizedLate(
   const graceMs = first.event === "call.ended" ? conversationGraceMs : callGraceMs;
   const final = events.find((row) => row.event === "session.finalized");
   const dueNs = clock.ns(first.emittedMs) + graceMs * msNs;
-  const limitNs = servedNs(windows, dueNs, finalizeNs + slackNs);
+  const limitNs = servedNs(patience, windows, dueNs, finalizeNs + slackNs);
   if (limitNs === null || (final !== undefined && clock.ns(final.emittedMs) <= limitNs)) return [];
   const when =
     final === undefined ? "never" : `${seconds(clock.ns(final.emittedMs) - dueNs)} s after its grace`;
@@ -70,7 +70,7 @@ export function checkSettlement(evidence: Evidence): Violation[] {
   return [...evidence.eventsOf.values()].flatMap((events) => checkLane(evidence, windows, events));
 }
 
-function checkLane(evidence: Evidence, windows: readonly Window[], events: readonly EventRow[]): Violation[] {
+function checkLane(evidence: Evidence, windows: readonly Span[], events: readonly EventRow[]): Violation[] {
   const found: Violation[] = [];
   let freeNs = 0;
   for (const event of events) {
@@ -85,7 +85,7 @@ function checkLane(evidence: Evidence, windows: readonly Window[], events: reado
       const loggedNs = evidence.clock.ns(row.loggedMs);
       // After an outcome of its own a retry is due by the policy, at a time that the tables no longer tell.
       const isRetry = endpoint.attempts !== null && before !== undefined && before.outcome !== "unknown";
-      const tookNs = usableNs(windows, sinceNs, loggedNs);
+      const tookNs = usableNs(evidence.patience, windows, sinceNs, loggedNs);
       if (!isRetry && tookNs > limitNs) {
         found.push(slow(event, tookNs, row));
       }
@@ -94,7 +94,7 @@ function checkLane(evidence: Evidence, windows: readonly Window[], events: reado
     }
     const isSettled = rows.some((row) => row.settledAs !== null);
     const waitsForRetry = endpoint.attempts !== null && before !== undefined && before.outcome !== "unknown";
-    const openNs = usableNs(windows, sinceNs, evidence.history.endNs);
+    const openNs = usableNs(evidence.patience, windows, sinceNs, evidence.history.endNs);
     if (!isSettled && !waitsForRetry && openNs > limitNs && freeNs !== Number.POSITIVE_INFINITY) {
       found.push(slow(event, openNs, before ?? null));
     }

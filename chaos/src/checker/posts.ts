@@ -1,4 +1,4 @@
-import type { Fault, SinkRequest } from "../history.ts";
+import type { SinkRequest } from "../history.ts";
 import { secondNs } from "../monotonic.ts";
 import { attemptOf, type Evidence, groupBy, type Violation, violation, webhookIdOf } from "./evidence.ts";
 
@@ -58,14 +58,16 @@ function checkDelivery(evidence: Evidence, requests: readonly SinkRequest[]): Vi
   return found;
 }
 
-/** A second attempt without retries needs a crash: a fault in between, and a row that says `unknown` of the first. */
+/** A second attempt without retries needs a crash or PostgreSQL away: a fault in between, and a row that says `unknown` of the first. */
 function hasReason({ history, logsOf }: Evidence, before: SinkRequest, again: SinkRequest): boolean {
   const row = logsOf
     .get(webhookIdOf(before))
     ?.find((candidate) => String(candidate.attempt) === attemptOf(before));
-  const between = (fault: Fault): boolean =>
-    fault.ns < again.beginNs && fault.ns > before.beginNs - 15 * secondNs;
-  return row?.outcome === "unknown" && history.faults.some(between);
+  const between = (ns: number): boolean => ns < again.beginNs && ns > before.beginNs - 15 * secondNs;
+  const isMoved = history.moves.some(
+    ({ fromNs, toNs }) => fromNs < again.beginNs && toNs > before.beginNs - 15 * secondNs,
+  );
+  return row?.outcome === "unknown" && (isMoved || history.faults.some(({ ns }) => between(ns)));
 }
 
 /** A request without its body, for the report of a violation. */

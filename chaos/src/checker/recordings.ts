@@ -1,7 +1,7 @@
-import type { EventRow, LogRow } from "../history.ts";
+import type { EventRow, LogRow, Span } from "../history.ts";
 import { secondNs } from "../monotonic.ts";
 import { type Evidence, type Violation, violation } from "./evidence.ts";
-import { upWindows, usableNs, type Window } from "./uptime.ts";
+import { upWindows, usableNs } from "./uptime.ts";
 
 /** How long after its emission an attempt that waits for nothing may be claimed, in time that the system worked. */
 const promptNs = 3 * secondNs;
@@ -28,10 +28,11 @@ const firstRow = ({ logsOf }: Evidence, event: EventRow): LogRow | undefined =>
 const lastRow = ({ logsOf }: Evidence, event: EventRow): LogRow | undefined =>
   logsOf.get(event.webhookId)?.find((row) => row.settledAs !== null);
 
-function delayed(evidence: Evidence, windows: readonly Window[], recording: EventRow): Violation[] {
+function delayed(evidence: Evidence, windows: readonly Span[], recording: EventRow): Violation[] {
   const row = firstRow(evidence, recording);
   if (row === undefined) return [];
   const waited = usableNs(
+    evidence.patience,
     windows,
     evidence.clock.ns(recording.emittedMs),
     evidence.clock.ns(row.attemptedMs),
@@ -70,7 +71,7 @@ function overtakerOf(evidence: Evidence, event: EventRow, freeMs: number, row: L
 /** A delivery of the lane that waited only while the recording's was unsettled. */
 function delays(
   { clock, ...evidence }: Evidence,
-  windows: readonly Window[],
+  windows: readonly Span[],
   recording: EventRow,
   events: readonly EventRow[],
 ): Violation[] {
@@ -87,7 +88,7 @@ function delays(
     const fromMs = Math.max(freeMs, event.emittedMs);
     freeMs = last.loggedMs;
     const during = fromMs >= recording.emittedMs && first.attemptedMs >= settled.loggedMs;
-    const waited = usableNs(windows, clock.ns(fromMs), clock.ns(first.attemptedMs));
+    const waited = usableNs(all.patience, windows, clock.ns(fromMs), clock.ns(first.attemptedMs));
     const hasWaited = during && fromMs < settled.loggedMs && waited > promptNs;
     const overtaker = hasWaited ? overtakerOf(all, event, fromMs, first) : undefined;
     if (overtaker !== undefined) {

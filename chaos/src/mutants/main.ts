@@ -25,7 +25,7 @@ function run(options: RunOptions, patches: readonly Patch[]): Promise<Summary> {
 
 const optionsOf = (more: Partial<RunOptions>): RunOptions => ({
   ...defaultOptions,
-  ...{ seconds: 15, quietSeconds: 60, floors: false },
+  ...{ seconds: 15, quietSeconds: 60, floors: false, moves: [] },
   ...more,
 });
 
@@ -48,14 +48,23 @@ async function judge(mutant: Mutant): Promise<Row> {
 }
 
 /** The server as it is under the same faults: what is found there, would be found in every mutant. */
-async function control(): Promise<Row> {
-  const options = optionsOf({ killsPerSecond: 0.6, stopsPerMinute: 0 });
+async function control(what: string, more: Partial<RunOptions>): Promise<Row> {
+  const options = optionsOf(more);
   const summary = await run(options, []);
   if (summary.violations.length > 0)
     printSummary(summary, options.seed, (text) => process.stdout.write(text));
   const verdict = summary.violations.length === 0 ? "passed" : "failed";
-  return { name: "(unchanged)", verdict, detail: countsOf(summary) };
+  return { name: `(unchanged, ${what})`, verdict, detail: countsOf(summary) };
 }
+
+const controls = (): Array<() => Promise<Row>> => [
+  () => control("kills", { killsPerSecond: 0.6, stopsPerMinute: 0 }),
+  () =>
+    control("moves", {
+      ...{ killsPerSecond: 0, stopsPerMinute: 0 },
+      ...{ moves: ["outage", "hang", "promotion"], seconds: 60 },
+    }),
+];
 
 async function main(args: readonly string[]): Promise<number> {
   const only = args.indexOf("--only") < 0 ? null : args[args.indexOf("--only") + 1];
@@ -64,7 +73,8 @@ async function main(args: readonly string[]): Promise<number> {
     say(`--only is ${only}; expected one of ${mutants.map(({ name }) => name).join(", ")}`);
     return 2;
   }
-  const rows: Row[] = only === null ? [await control()] : [];
+  const rows: Row[] = [];
+  for (const run of only === null ? controls() : []) rows.push(await run());
   for (const mutant of chosen) {
     if (abort.aborted) return 2;
     say(`\n${mutant.name}: breaks "${mutant.rule}"`);

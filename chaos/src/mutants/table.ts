@@ -14,6 +14,7 @@ export interface Mutant {
 }
 
 const claim = "server/dist/outbox/claim.js";
+const settler = "server/dist/dispatch/settler.js";
 const guard = "server/dist/egress/guard.js";
 const noFaults: Partial<RunOptions> = { killsPerSecond: 0, stopsPerMinute: 0, seconds: 10 };
 const postgresOnly = { worker: 0, api: 0, postgres: 1 };
@@ -84,8 +85,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: "server/dist/database/pool.js",
-        from: "-c timezone=UTC",
-        to: "-c timezone=UTC -c synchronous_commit=off",
+        from: "...settingsOf[use], statement_timeout }",
+        to: `...settingsOf[use], statement_timeout, synchronous_commit: "off" }`,
       },
       {
         file: "server/dist/database/durability.js",
@@ -168,5 +169,37 @@ class Client extends Plain {
     ],
     expected: ["I2", "I3"],
     options: noFaults,
+  },
+  {
+    name: "stuck-and-not-watched",
+    rule: "a worker that begins nothing though work is due says so and ends",
+    // As it was before: an outcome that could not be stored, and nothing begins ever again.
+    patches: [
+      { file: settler, from: `failing = false;\n            return "stored";`, to: `return "stored";` },
+      {
+        file: settler,
+        from: `return waiting.length === 0 && settling === null ? "one" : "none";`,
+        to: `return "none";`,
+      },
+      { file: "server/dist/dispatch/watchdog.js", from: "stalled = true;", to: "return;" },
+    ],
+    // L3 finds the stuck worker also when it is watched; that it calls itself ready, only one that is not.
+    expected: ["L6"],
+    options: { ...noFaults, moves: ["outage"], seconds: 40, quietSeconds: 20 },
+  },
+  {
+    name: "lost-claims-not-given-back",
+    rule: "a claim whose answer was lost is given back by the living worker",
+    patches: [
+      {
+        file: "server/dist/dispatch/lost-claims.js",
+        from: "await release(pool, workerId, lost);",
+        to: "return;",
+      },
+    ],
+    expected: ["L7"],
+    // Statements that were sent to a PostgreSQL that stood still commit when nobody waits for them any more; where one
+    // process takes reports and delivers, each commit of reports is a claim, too.
+    options: { ...noFaults, mode: "all", moves: ["hang", "hang", "hang"], seconds: 70 },
   },
 ];
