@@ -215,7 +215,15 @@ describe("docs/api.md", () => {
   test("it has every route of the server, and no other", () => {
     const none = null as never;
     const routes = allRoutes({
-      ...{ log: none, metrics: none, sealer: none, guard: none, access: none, mediaOrigins: [] },
+      ...{
+        log: none,
+        metrics: none,
+        expensivePool: none,
+        sealer: none,
+        guard: none,
+        access: none,
+        mediaOrigins: [],
+      },
       live: {} as never,
       recorded: {} as never,
       health: healthRoutes(none, none, none),

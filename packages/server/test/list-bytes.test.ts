@@ -1,6 +1,6 @@
 // What a list sends is bounded in bytes, whatever stands in its rows: by PostgreSQL, and to the client.
 import { randomUUID } from "node:crypto";
-import { connect, type Socket } from "node:net";
+import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { ListedSession, SessionDetail, SessionsPage } from "@sendoff/contract";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
@@ -218,7 +218,8 @@ describe("answers that nobody reads", () => {
   /** Sends a request and reads nothing of its answer. */
   async function askUnread(path: string): Promise<void> {
     const { hostname, port } = new URL(server.apiUrl);
-    const socket = connect({ port: Number(port), host: hostname, highWaterMark: 1 });
+    const options = { port: Number(port), host: hostname, highWaterMark: 1 };
+    const socket = connect(options as NetConnectOpts);
     sockets.push(socket);
     socket.pause();
     await new Promise((resolve, reject) => {

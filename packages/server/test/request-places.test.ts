@@ -220,9 +220,7 @@ describe("beside a project whose key loops", () => {
       const attacked = await quietLists(40);
       const statuses = await loops.stop();
       const ms = ({ p50, p99 }: typeof calm): string => `p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms`;
-      console.log(
-        `${path}: calm ${ms(calm)}; attacked ${ms(attacked)}; loops ${JSON.stringify(statuses)}`,
-      );
+      console.log(`${path}: calm ${ms(calm)}; attacked ${ms(attacked)}; loops ${JSON.stringify(statuses)}`);
       expect(attacked.refused).toBe(0);
       expect(attacked.p99).toBeLessThan(3_000);
       expect(Object.keys(statuses).filter((status) => !["200", "429", "503"].includes(status))).toEqual([]);
