@@ -1,6 +1,6 @@
 // Who may call what, made from the table of routes: a route that is added is in it. Every route is asked with every kind
 // of key, for what exists and what does not.
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -263,12 +263,13 @@ describe("P23: every route that needs a key, without a right one", () => {
     }
   });
 
-  test("a wrong key, a revoked one and one that was never made cost one round trip each", async () => {
+  test("a wrong key costs one round trip, and none when it comes again", async () => {
     const [route] = ofProject() as [Route];
     const path = fill(route, own.id, "own-1");
-    for (const key of [revoked, `sk_${"x".repeat(43)}`, `dk_${"x".repeat(43)}`]) {
+    for (const kind of ["sk", "dk"]) {
+      const key = `${kind}_${randomBytes(32).toString("base64url")}`;
       const before = keyLookups;
-      expect((await ask(route, path, key)).roundTrips).toBe(0);
+      for (let n = 0; n < 3; n++) expect((await ask(route, path, key)).roundTrips).toBe(0);
       expect(keyLookups - before).toBe(1);
     }
   });
