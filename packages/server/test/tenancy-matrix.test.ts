@@ -136,6 +136,8 @@ beforeAll(async () => {
   const query = pg.Client.prototype.query as (...args: unknown[]) => unknown;
   vi.spyOn(pg.Client.prototype, "query").mockImplementation(function (this: pg.Client, ...args: unknown[]) {
     const { name } = args[0] as { name?: string };
+    // A connection that is opened says how it wants to be served.
+    if (typeof args[0] === "string" && args[0].includes("set_config(")) return query.apply(this, args);
     // Reports of before are stored for the overview when it is time to.
     if (typeof args[0] === "string" && args[0].includes("INTO tallies")) return query.apply(this, args);
     // The connection that LISTENs opens by itself, soon after the start, and serves no request.
