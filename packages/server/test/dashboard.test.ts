@@ -8,6 +8,7 @@ import { DashboardSession } from "@sendoff/contract";
 import { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../../test/server.ts";
+import { responseOf } from "../src/http/answer.ts";
 import type { Route } from "../src/http/route.ts";
 import { dashboardFileRoutes } from "../src/http/routes/dashboard-files.ts";
 import { Refusal } from "../src/refusal.ts";
@@ -214,7 +215,7 @@ describe("M9: what another site makes a browser send", () => {
 });
 
 describe("M7: guessing", () => {
-  test("wrong links, keys and cookies are counted together; who is signed in is not locked out", async () => {
+  test("wrong links, keys and cookies are counted together; who is signed in or has a right key is not locked out", async () => {
     const limited = await startTestServer({ SENDOFF_WRONG_KEY_LIMIT: "5" });
     const ask = (body: object) =>
       fetch(limited.apiUrl + path, {
@@ -228,7 +229,8 @@ describe("M7: guessing", () => {
     const statuses = [];
     for (let n = 0; n < 7; n++) statuses.push((await ask({ token: `${n}` })).status);
     expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429]);
-    expect((await ask({ key: limited.developerKey })).status).toBe(429);
+    expect((await ask({ key: limited.developerKey })).status).toBe(201);
+    expect((await ask({ token: "8" })).status).toBe(429);
     expect((await fetch(limited.apiUrl + path, { headers: { cookie } })).status).toBe(200);
     await limited.stop();
   });
@@ -289,7 +291,6 @@ describe("the dashboard's files", () => {
       expect(policy).toContain("media-src 'self' blob: https://audio.example.com;");
       expect(policy).toMatch(/base-uri 'none'; form-action 'none'$/);
       expect(policy).not.toContain("unsafe");
-      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
       expect(answer.headers.get("referrer-policy")).toBe("no-referrer");
       expect(answer.headers.get("cross-origin-opener-policy")).toBe("same-origin");
       expect(answer.headers.get("permissions-policy")).toContain("microphone=()");
@@ -346,10 +347,11 @@ function appOf(routes: readonly Route[]): Hono {
   const app = new Hono();
   for (const { path: at, handle } of routes) {
     const pattern = at.replace("{file+}", ":file{.+}");
-    app.get(
-      pattern,
-      (context) => handle({ context, caller: null, path: context.req.param() } as never) as Response,
-    );
+    app.get(pattern, async (context) => {
+      const answer = await handle({ context, caller: null, path: context.req.param() } as never);
+      // Files are held by the process: nothing of them is taken for an answer.
+      return responseOf(answer, null as never, () => () => {});
+    });
   }
   app.notFound((context) => context.text("route_not_found: nothing", 404));
   app.onError((error, context) =>

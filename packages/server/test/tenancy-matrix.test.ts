@@ -1,6 +1,6 @@
 // Who may call what, made from the table of routes: a route that is added is in it. Every route is asked with every kind
 // of key, for what exists and what does not.
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -136,6 +136,8 @@ beforeAll(async () => {
   const query = pg.Client.prototype.query as (...args: unknown[]) => unknown;
   vi.spyOn(pg.Client.prototype, "query").mockImplementation(function (this: pg.Client, ...args: unknown[]) {
     const { name } = args[0] as { name?: string };
+    // A connection that is opened says how it wants to be served.
+    if (typeof args[0] === "string" && args[0].includes("set_config(")) return query.apply(this, args);
     // Reports of before are stored for the overview when it is time to.
     if (typeof args[0] === "string" && args[0].includes("INTO tallies")) return query.apply(this, args);
     // The connection that LISTENs opens by itself, soon after the start, and serves no request.
@@ -263,12 +265,13 @@ describe("P23: every route that needs a key, without a right one", () => {
     }
   });
 
-  test("a wrong key, a revoked one and one that was never made cost one round trip each", async () => {
+  test("a wrong key costs one round trip, and none when it comes again", async () => {
     const [route] = ofProject() as [Route];
     const path = fill(route, own.id, "own-1");
-    for (const key of [revoked, `sk_${"x".repeat(43)}`, `dk_${"x".repeat(43)}`]) {
+    for (const kind of ["sk", "dk"]) {
+      const key = `${kind}_${randomBytes(32).toString("base64url")}`;
       const before = keyLookups;
-      expect((await ask(route, path, key)).roundTrips).toBe(0);
+      for (let n = 0; n < 3; n++) expect((await ask(route, path, key)).roundTrips).toBe(0);
       expect(keyLookups - before).toBe(1);
     }
   });

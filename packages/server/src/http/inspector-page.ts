@@ -1,5 +1,6 @@
 import { html } from "hono/html";
 import type { RequestPreview } from "../inspector/read.ts";
+import type { Answer } from "./route.ts";
 
 /** Requests that the page shows, and bytes of each body: it is made as a whole, and renews itself. */
 export const shownMax = 50;
@@ -13,7 +14,7 @@ const style = `
   pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 0; font-size: .85rem }`;
 
 /** A page without scripts. Everything in it that a stranger wrote is escaped by the template. */
-export async function inspectorPage(requests: readonly RequestPreview[]): Promise<Response> {
+export async function inspectorPage(requests: readonly RequestPreview[]): Promise<Answer> {
   const articles = requests.map(({ receivedAt, webhookId, begin, bytes }) => {
     const body = begin.toString("utf8");
     const rest = bytes > begin.length ? `The first ${begin.length} of ${bytes} bytes.` : "";
@@ -41,15 +42,15 @@ export async function inspectorPage(requests: readonly RequestPreview[]): Promis
         ${requests.length === 0 ? empty : articles}
       </body>
     </html>`;
-  return new Response(text.toString(), {
+  return {
+    status: 200,
     headers: {
       "content-type": "text/html; charset=utf-8",
-      "cache-control": "no-store",
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-      "x-content-type-options": "nosniff",
       "referrer-policy": "no-referrer",
     },
-  });
+    body: text.toString(),
+  };
 }
 
 /** The event's name, with which our own bodies begin. */

@@ -18,25 +18,32 @@ export async function createInspector(db: pg.Pool | pg.PoolClient, projectId: st
 /** What a request wants of an inspector. To read it needs its own token; to post to it the hash of that is enough. */
 export type Purpose = "read" | "post";
 
-/** The ids of the inspectors that these tokens open; tokens that open none are missing. */
+/** The ids of the inspectors that tokens open. */
 export async function findInspectors(
   pool: pg.Pool,
   tokens: readonly string[],
   purpose: Purpose,
 ): Promise<Map<string, string>> {
-  const tokenOf = new Map<string, string>();
-  for (const token of tokens) {
-    tokenOf.set(hashSecret(token).toString("base64"), token);
-    if (purpose === "post" && token.length === postTokenLength) {
-      tokenOf.set(Buffer.from(token, "base64url").toString("base64"), token);
-    }
-  }
+  // Several tokens may stand for one hash: that which reads, and that which posts.
+  const hashes = tokens.flatMap((token) => {
+    const posts = purpose === "post" && token.length === postTokenLength;
+    return [hashSecret(token), ...(posts ? [Buffer.from(token, "base64url")] : [])].map((hash) => ({
+      token,
+      hash,
+    }));
+  });
   const { rows } = await pool.query<{ id: string; hash: Buffer }>({
     name: "inspectors-find",
     text: "SELECT inspector_id AS id, token_hash AS hash FROM inspectors WHERE token_hash = ANY ($1)",
-    values: [[...tokenOf.keys()].map((hash) => Buffer.from(hash, "base64"))],
+    values: [hashes.map(({ hash }) => hash)],
   });
-  return new Map(rows.map(({ id, hash }) => [tokenOf.get(hash.toString("base64")) ?? "", id]));
+  const ids = new Map(rows.map(({ id, hash }) => [hash.toString("base64"), id]));
+  const found = new Map<string, string>();
+  for (const { token, hash } of hashes) {
+    const id = ids.get(hash.toString("base64"));
+    if (id !== undefined) found.set(token, id);
+  }
+  return found;
 }
 
 /**

@@ -22,6 +22,8 @@ import { type Route, route } from "../route.ts";
 /** For how long, and for how many, a token that was found is believed. */
 const believedMs = 60_000;
 const believedMax = 10_000;
+/** Longest token that is looked up. */
+const tokenMax = 200;
 
 /**
  * The token in the path is what gives access: an address that nobody can guess, as a receiver's own would be.
@@ -91,22 +93,23 @@ type FindInspector = (purpose: Purpose, token: string, incoming: IncomingMessage
 function createTokenRing(pool: pg.Pool, limits: RequestLimits): FindInspector {
   const rings = { read: ringOf("read"), post: ringOf("post") };
 
-  function ringOf(purpose: Purpose): LRUCache<string, string, IncomingMessage> {
-    const lookUps = createLookUps((tokens) => findInspectors(pool, tokens, purpose));
-    return new LRUCache<string, string, IncomingMessage>({
-      max: believedMax,
-      ttl: believedMs,
-      async fetchMethod(token, _stale, { context }) {
-        const id = await lookUps.find(token, limits.addressOf(context));
-        if (id === null) await limits.takeWrongKey(context);
-        return id ?? undefined;
-      },
-    });
+  function ringOf(purpose: Purpose) {
+    const believed = new LRUCache<string, string>({ max: believedMax, ttl: believedMs });
+    const unseen = createLookUps((tokens) => findInspectors(pool, tokens, purpose));
+    return async (token: string, incoming: IncomingMessage): Promise<string | null> => {
+      if (token.length > tokenMax) return null;
+      const known = believed.get(token);
+      if (known !== undefined) return known;
+      const id = await unseen.find(token, limits.addressOf(incoming));
+      if (id !== null) believed.set(token, id);
+      return id;
+    };
   }
 
   return async (purpose, token, incoming) => {
-    const id = await rings[purpose].fetch(token, { context: incoming });
-    if (id !== undefined) return id;
+    const id = await rings[purpose](token, incoming);
+    if (id !== null) return id;
+    await limits.takeWrongKey(incoming);
     throw new Refusal(
       "inspector_not_found",
       purpose === "post"
