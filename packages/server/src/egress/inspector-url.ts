@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /** Characters of the token that reads an inspector, and of the one that only posts to it. */
-export const readTokenLength = 32;
+const readTokenLength = 32;
 export const postTokenLength = 43;
 
 /** Whether a URL has the form of the inspector's, wherever it leads. */

@@ -16,7 +16,7 @@ const storedBytesMax = 1024 * 1024;
 const countedMax = 10_000;
 
 /** A request as it is to be kept. */
-export interface Arrival {
+interface Arrival {
   readonly inspectorId: string;
   /** As JSON text. */
   readonly headers: string;

@@ -2,7 +2,7 @@ import type { InspectedRequest } from "@sendoff/contract";
 import type pg from "pg";
 
 /** Most bytes of headers and bodies that one answer has; a request alone may have more. Bodies are 1 MiB at most. */
-export const pageBytesMax = 1024 * 1024;
+const pageBytesMax = 1024 * 1024;
 
 /** A kept request. */
 export interface RequestRow {
