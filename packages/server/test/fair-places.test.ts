@@ -119,6 +119,13 @@ describe("places that owners share", () => {
     expect(places.ask("quiet", -1)).toBe("begins");
   });
 
+  test("owners take turns, whatever each of them has waiting", () => {
+    const places = new FairPlaces<string>({ places: 1, placesPerOwner: 2, waiting: 9, waitingPerOwner: 9 });
+    for (const waiter of ["a1", "a2", "a3", "a4", "b1", "b2"]) places.ask(waiter.charAt(0), waiter);
+    const begun = ["a", "a", "b", "a", "b"].map((owner) => places.leave(owner));
+    expect(begun).toEqual(["a2", "b1", "a3", "b2", "a4"]);
+  });
+
   test("one that was withdrawn does not begin later", () => {
     const places = new FairPlaces<string>({ places: 1, placesPerOwner: 1, waiting: 9, waitingPerOwner: 9 });
     expect(places.ask("a", "first")).toBe("begins");
