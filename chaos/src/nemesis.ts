@@ -17,8 +17,10 @@ export interface NemesisOptions {
   readonly journal: Journal<Fault>;
   readonly moveJournal: Journal<Move>;
   readonly random: Random;
-  /** When the faults end. */
+  /** When the faults end; infinite: when all moves are made. */
   readonly endNs: number;
+  /** Called when there are no more moves to make. */
+  readonly onMoved: () => void;
   readonly killsPerSecond: number;
   /** Stops per minute; four of five are longer than the lease. */
   readonly stopsPerMinute: number;
@@ -52,7 +54,7 @@ const betweenMoves = [2_000, 6_000] as const;
 /** Breaks things until the signal, and then puts right what it has broken. */
 export async function rage(options: NemesisOptions, until: AbortSignal): Promise<void> {
   const nemesis = new Nemesis(options);
-  await Promise.all([nemesis.killAround(until), nemesis.stopAround(until), nemesis.moveAround(until)]);
+  await Promise.all([nemesis.killAround(until), nemesis.stopAround(until), nemesis.moveAround(until).finally(options.onMoved)]);
 }
 
 class Nemesis {

@@ -62,8 +62,8 @@ export const usage = `npm run chaos -- [options]
   --rate N              commands a second (80)
   --kills N             kills a second (1.25); 0 for none
   --stops N             stops a minute (6); 0 for none
-  --moves NAMES         instead of all: these, once each and in this order, with commas between them, of
-                        ${moveNames.join(", ")}; none for none
+  --moves NAMES         instead of all: these, once each and in this order, however long it takes, of
+                        ${moveNames.join(",")}; none for none
   --no-floors           few faults do not make the run inconclusive
   --strict              a feature that the server lacks fails the run
   --out DIR             keep the logs there

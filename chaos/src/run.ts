@@ -162,8 +162,10 @@ async function drive(
     apis: () => fleet.apis(),
   });
   const faultsMs = options.seconds * 1_000;
-  const endNs = nowNs() + faultsMs * msNs;
-  const over = endOfFaults(faultsMs, place.abort);
+  // Moves that are named are made, however long it takes.
+  const named = options.moves !== null && options.moves.length > 0;
+  const endNs = named ? Number.POSITIVE_INFINITY : nowNs() + faultsMs * msNs;
+  const { over, onMoved } = endOfFaults(faultsMs, named, place.abort);
   const leaseMs = leaseOf(settings);
   const { killsPerSecond, stopsPerMinute, weights, postgresParts, moves } = options;
   await Promise.all([
@@ -171,7 +173,7 @@ async function drive(
     rage(
       {
         ...{ cluster, fleet, sink, journal: journals.faults, moveJournal: journals.moves },
-        ...{ random: random.fork("nemesis"), leaseMs, endNs },
+        ...{ random: random.fork("nemesis"), leaseMs, endNs, onMoved },
         ...{ killsPerSecond, stopsPerMinute, weights, postgresParts, moves },
       },
       over,
@@ -193,15 +195,27 @@ async function drive(
   return { quietAfterMs: quiet ? (nowNs() - lastFaultNs) / msNs : null };
 }
 
-/** Fires after so long, or with the other. Not AbortSignal.any and .timeout: nobody holds those, and they are collected. */
-function endOfFaults(ms: number, abort: AbortSignal): AbortSignal {
+/**
+ * Fires after so long and when the moves are made that are waited for, or with the other. Not AbortSignal.any and .timeout:
+ * nobody holds those, and they are collected.
+ */
+function endOfFaults(
+  ms: number,
+  awaitsMoves: boolean,
+  abort: AbortSignal,
+): { over: AbortSignal; onMoved: () => void } {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), ms);
+  let left = awaitsMoves ? 2 : 1;
+  const oneOver = (): void => {
+    left -= 1;
+    if (left === 0) controller.abort();
+  };
+  const timer = setTimeout(oneOver, ms);
   abort.addEventListener("abort", () => {
     clearTimeout(timer);
     controller.abort();
   });
-  return controller.signal;
+  return { over: controller.signal, onMoved: awaitsMoves ? oneOver : () => {} };
 }
 
 async function owesNothing(cluster: Cluster, { features }: Prepared): Promise<boolean> {
