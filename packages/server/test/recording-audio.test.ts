@@ -228,7 +228,8 @@ describe("WAV", () => {
       const decoder = createWavDecoder();
       const samples: number[] = [];
       for (let at = 0; at < wav.length; at += piece) {
-        for await (const { channels } of decoder.decode(wav.subarray(at, at + piece))) samples.push(...(channels[0] ?? []));
+        for await (const { channels } of decoder.decode(wav.subarray(at, at + piece)))
+          samples.push(...(channels[0] ?? []));
       }
       expect(samples.length).toBe(expected.length);
       for (const [at, sample] of samples.entries()) expect(sample).toBeCloseTo(expected[at] ?? 0, 2);
@@ -236,9 +237,11 @@ describe("WAV", () => {
   });
 
   test("of a kind that is not known, or without samples, is told so", async () => {
-    await expect(createWavDecoder().decode(wavOf(85, 16, Buffer.alloc(4))).next()).rejects.toThrow(
-      "kind that is not known",
-    );
+    await expect(
+      createWavDecoder()
+        .decode(wavOf(85, 16, Buffer.alloc(4)))
+        .next(),
+    ).rejects.toThrow("kind that is not known");
     const endless = Buffer.concat([
       Buffer.from("RIFF\0\0\0\0WAVE"),
       Buffer.from("LIST\0\0\x0f\0"),
