@@ -19,7 +19,7 @@ export const conversation = {
   messagesCount: 3,
   extractedVariables: { name: "Nancy" },
 };
-export const call = { callStatus: "userHangup", callDuration: 20 };
+const call = { callStatus: "userHangup", callDuration: 20 };
 const recording = { success: true, objectKey: `projects/${project}/audio.ogg` };
 
 function payloadOf(event: Event, session: string): Record<string, unknown> {

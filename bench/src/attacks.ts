@@ -3,7 +3,7 @@ import { Pool } from "undici";
 import type { AttackPlan } from "./attack.ts";
 
 /** What an attack works with. */
-export interface Attacking {
+interface Attacking {
   readonly plan: AttackPlan;
   /** Notes the status of an answer; 0 when the connection was ended without one. */
   note(status: number): void;

@@ -54,7 +54,11 @@ const betweenMoves = [2_000, 6_000] as const;
 /** Breaks things until the signal, and then puts right what it has broken. */
 export async function rage(options: NemesisOptions, until: AbortSignal): Promise<void> {
   const nemesis = new Nemesis(options);
-  await Promise.all([nemesis.killAround(until), nemesis.stopAround(until), nemesis.moveAround(until).finally(options.onMoved)]);
+  await Promise.all([
+    nemesis.killAround(until),
+    nemesis.stopAround(until),
+    nemesis.moveAround(until).finally(options.onMoved),
+  ]);
 }
 
 class Nemesis {

@@ -13,7 +13,7 @@ export interface WriteProbe {
 }
 
 /** In milliseconds. */
-export const freshMs = 500;
+const freshMs = 500;
 /** How long a probe waits for a lock, in milliseconds. */
 const lockMs = 1_000;
 

@@ -14,7 +14,7 @@ export const kindOfPage = (limit: number): "ordinary" | "expensive" =>
   limit > ordinaryLimitMax ? "expensive" : "ordinary";
 
 /** What a request needs a place for. */
-export type PlaceKind = "ordinary" | "expensive" | "export";
+type PlaceKind = "ordinary" | "expensive" | "export";
 
 /** The pools that requests ask. */
 export interface RequestPools {
