@@ -98,7 +98,8 @@ describe("the time that parsing takes", () => {
     const msOf = async (bytes: number): Promise<number> => {
       const audio = make(bytes);
       const from = process.cpuUsage();
-      await examined(contentType, audio);
+      // As one piece: in small ones quadratic time within each would look linear.
+      await examined(contentType, audio, audio.length);
       const { user, system } = process.cpuUsage(from);
       return (user + system) / 1_000;
     };
@@ -106,7 +107,7 @@ describe("the time that parsing takes", () => {
     const [small, large] = [await msOf(mib / 8), await msOf(mib / 2)];
     // Four times the bytes: four times as long, and sixteen if it were quadratic.
     expect(large).toBeLessThan(small * 9 + 100);
-    expect(large).toBeLessThan(5_000);
+    expect(large).toBeLessThan(20_000);
   });
 });
 
