@@ -76,6 +76,7 @@ test("a process that begins nothing for 10 s although work is due says so, is no
     seen.add(await readiness());
     return sendoff.output().includes('"event":"dispatch.stalled"');
   });
+  expect(seen).toContain("stalled");
   await until("the process has ended", () => sendoff.output().includes("process has ended"));
   await holder.query("ROLLBACK");
   holder.release();

@@ -234,9 +234,13 @@ describe("the feed as a stream", () => {
 
   test("a wrong cursor or Last-Event-ID is refused before the stream begins, and takes no place", async () => {
     const project = await newProject();
-    for (const lastEventId of ["nonsense", Buffer.from("[9007199254740991,1]").toString("base64url")]) {
+    const ahead = Buffer.from("[9007199254740991,1]").toString("base64url");
+    for (const [lastEventId, status] of [
+      ["nonsense", 422],
+      [ahead, 410],
+    ] as const) {
       const reader = await openStream(project, "", { lastEventId });
-      expect(reader.status).toBe(422);
+      expect(reader.status).toBe(status);
     }
     expect(await openStreams()).toBe(0);
   });

@@ -39,6 +39,25 @@ const metric = async (name: string): Promise<number> => {
 const wrongKey = (letter: string): string => `sk_${letter.repeat(43)}`;
 
 describe("requests of a key", () => {
+  test("each report of a request with many counts, and one with more than the limit can still be sent", async () => {
+    server = await startTestServer({ SENDOFF_RATE_LIMIT: "20:0" });
+    const { api, projectId } = server;
+    const send = (count: number) =>
+      api(
+        "POST",
+        `/v1/projects/${projectId}/reports`,
+        Array.from({ length: count }, (_, index) => ({
+          type: "call-ended",
+          sessionId: `s-${index}`,
+          callStatus: "userHangup",
+          callDuration: 1,
+        })),
+      );
+    await until("a request with 50 reports is taken", async () => (await send(50)).status === 200);
+    await until("one more is refused within the second", async () => (await send(15)).status === 429);
+    expectRefused(await send(15), "rate_limited", "requests or reports");
+  });
+
   test("beyond the limit get 429 with Retry-After, and other keys and open routes are not touched", async () => {
     server = await startTestServer({ SENDOFF_RATE_LIMIT: "5:5" });
     const { api, developerKey } = server;
@@ -52,7 +71,7 @@ describe("requests of a key", () => {
     expect(limited.length).toBeGreaterThanOrEqual(30 - 5 * seconds);
     expect(limited.length).toBeGreaterThan(0);
     for (const answer of limited) {
-      expectRefused(answer, "rate_limited", "more than 5 requests in a second", "try again in");
+      expectRefused(answer, "rate_limited", "more than 5 requests or reports in a second", "try again in");
       const wait = Number(answer.headers.get("retry-after"));
       expect(wait).toBeGreaterThanOrEqual(1);
       expect(wait).toBeLessThanOrEqual(10);

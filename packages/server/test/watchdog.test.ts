@@ -66,8 +66,11 @@ async function quietTime(doing: () => void = () => {}): Promise<void> {
 test("work that is due while nothing begins is a stall: it is logged, told once, and stays so", async () => {
   await owe("s-1");
   watch();
-  await until("the stall is found", () => watchdog.isStalled());
+  await until("readiness can tell of it", () => watchdog.isStalled());
+  expect(stalls).toBe(0);
+  await until("the process is told to end", () => stalls === 1);
   expect(log).toMatchObject([{ event: "dispatch.stalled", level: 50 }]);
+  expect(watchdog.isStalled()).toBe(true);
   await quietTime();
   expect(stalls).toBe(1);
 });

@@ -67,7 +67,7 @@ Settings are environment variables:
   SENDOFF_RETENTION                30d: how long sessions, events and attempts are kept
   SENDOFF_IN_FLIGHT_MAX            1024: most attempts under way in a process
   SENDOFF_ENDPOINT_IN_FLIGHT_MAX   32: most attempts under way to one endpoint
-  SENDOFF_RATE_LIMIT               20000:40000: requests a second of one key, and how many more in 10 s
+  SENDOFF_RATE_LIMIT               20000:40000: requests and reports a second of one key, and how many more in 10 s
   SENDOFF_WRONG_KEY_LIMIT          60: requests with a wrong key in a minute from one address
   SENDOFF_TRUSTED_PROXIES          addresses and ranges whose X-Forwarded-For is believed; none
   SENDOFF_UPLOAD_BYTES_MAX         1GiB: most bytes of one recording that is uploaded

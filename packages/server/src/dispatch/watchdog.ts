@@ -12,7 +12,7 @@ import { findDue, lowestEndpoint } from "../outbox/find.ts";
 export interface Watchdog {
   /** An attempt has begun. */
   began(): void;
-  /** Whether {@link WatchdogParts.onStalled} was called. */
+  /** Whether nothing has begun for half of {@link WatchdogParts.stallMs}, or longer: readiness says so first. */
   isStalled(): boolean;
   stop(): Promise<void>;
 }
@@ -95,7 +95,7 @@ export function createWatchdog(parts: WatchdogParts): Watchdog {
     began() {
       begun = true;
     },
-    isStalled: () => stalled,
+    isStalled: () => stalled || (idleSinceMs !== null && clock.monotonicMs() - idleSinceMs >= stallMs / 2),
     async stop() {
       stopped = true;
       clearInterval(timer);

@@ -20,13 +20,13 @@ export interface ReadinessParts {
  * @returns null when it does, else why not.
  */
 export async function readinessOf(parts: ReadinessParts): Promise<Refusal | null> {
-  if (parts.isDraining()) return new Refusal("draining", "This process is shutting down.");
   if (parts.isStalled()) {
     return new Refusal(
       "stalled",
       "Deliveries are due and this process begins none, though PostgreSQL answers; it is about to be restarted.",
     );
   }
+  if (parts.isDraining()) return new Refusal("draining", "This process is shutting down.");
   const reason = await parts.writeProbe.check();
   if (reason !== null) return new Refusal("database_unavailable", reason);
   if (!(await parts.isMigrated())) {

@@ -17,8 +17,13 @@ export interface RateLimits {
 
 /** How many requests a key and wrong keys an address may send. */
 export interface RequestLimits {
-  /** Counts a request of a key. @throws Refusal rate_limited when the key has had all of its. */
-  takeRequest(keyId: string): Promise<void>;
+  /**
+   * Counts a request of a key, or what a request brings beside itself.
+   *
+   * @param count how many; of more than the limit of a second that many count, or they could never be sent. Default: 1.
+   * @throws Refusal rate_limited when the key has had all of its.
+   */
+  takeRequest(keyId: string, count?: number): Promise<void>;
   /**
    * Counts a request whose key was wrong. Right ones are not counted, so nobody locks out who has a right key.
    *
@@ -40,12 +45,12 @@ export function createRequestLimits(limits: RateLimits, metrics: Metrics): Reque
   const tries = new RateLimiterMemory({ points: limits.wrongKeysPerMinute, duration: wrongKeySeconds });
   const addresses = createAddresses(limits.trustedProxies);
   return {
-    async takeRequest(keyId) {
-      await requests.consume(keyId).catch((reason: unknown) => {
+    async takeRequest(keyId, count = 1) {
+      await requests.consume(keyId, Math.min(count, limits.perSecond)).catch((reason: unknown) => {
         const seconds = waitOf(reason, burstSeconds);
         metrics.limited.inc({ limit: "key" });
         throw refusal(
-          `This key has sent more than ${limits.perSecond} requests in a second and ${limits.burst} more within ${burstSeconds} s. Send fewer, or many reports in one request (POST .../reports); try again in ${seconds} s.`,
+          `This key has sent more than ${limits.perSecond} requests or reports in a second and ${limits.burst} more within ${burstSeconds} s. Send fewer; try again in ${seconds} s.`,
           seconds,
         );
       });

@@ -53,7 +53,7 @@ export function allRoutes(parts: RouteParts): Route[] {
     ...projectWebhookRoutes(pool, sealer, guard, metrics, log),
     ...sessionRoutes(pool, intake, places),
     ...textSessionRoutes(pool, intake),
-    ...reportRoutes(recorded, log),
+    ...reportRoutes(recorded, log, access.limits),
     ...webhookLogRoutes(pool, sealer, live.tails, places),
     ...reconcileRoutes(pool),
     ...eventRoutes(live.feed, live.streams),

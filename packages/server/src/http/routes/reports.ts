@@ -24,6 +24,7 @@ import { bodyBytesMax } from "../body.ts";
 import { asRefusal } from "../failure.ts";
 import { errorOf } from "../json-answer.ts";
 import { type RecordedParts, recordedAt, takeRecorded } from "../recorded.ts";
+import type { RequestLimits } from "../request-limits.ts";
 import { type Route, route } from "../route.ts";
 import { validate } from "../validate.ts";
 
@@ -136,7 +137,12 @@ function takeReport(
     : parts.intake.apply(projectId, sessionId, report);
 }
 
-export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
+/** @param limits those of keys: each report of a request with many counts as a request. */
+export function reportRoutes(
+  parts: RecordedParts,
+  log: Logger,
+  limits: Pick<RequestLimits, "takeRequest">,
+): Route[] {
   const ofSession = "/v1/projects/{projectId}/sessions/{sessionId}";
   const take = async (projectId = "", sessionId = "", report: Report) => ({
     status: 200 as const,
@@ -198,7 +204,11 @@ export function reportRoutes(parts: RecordedParts, log: Logger): Route[] {
       bodyBytesMax,
       answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
       admit: parts.intake.admit,
-      async handle({ path: { projectId = "" }, body, inTurn }) {
+      async handle({ path: { projectId = "" }, body, inTurn, caller }) {
+        // The request itself is counted already.
+        if (caller !== null && body.value.length > 1) {
+          await limits.takeRequest(caller.keyId, body.value.length - 1);
+        }
         const texts = elementsOf(body.text);
         const items: Array<Promise<ItemAnswer>> = [];
         const takeFrom = (from: number): void => {
