@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newFolder, npmStart, runSendoff, type SendoffProcess, startProcess } from "../../../test/process.ts";
 import { atHand, type ServerAtHand } from "../../../test/server.ts";
 import { type Sink, startSink } from "../../../test/sink.ts";
+import { postUrl } from "../../server/src/egress/inspector-url.ts";
 import { launchChromium, openVisitor, type Visitor } from "./browser.ts";
 import { playCall } from "./sample.ts";
 
@@ -119,7 +120,7 @@ describe("a new user", () => {
     await sheet.getByRole("button", { name: "Add the webhook" }).click();
     expect(await sheet.locator("[data-secret]").textContent()).toMatch(/^whsec_/);
     await sheet.getByRole("button", { name: "Done" }).click();
-    const row = page.getByRole("listitem").filter({ hasText: server.inspectorUrl });
+    const row = page.getByRole("listitem").filter({ hasText: postUrl(server.inspectorUrl) });
     await row.getByRole("button", { name: "Remove" }).click();
     await page.getByRole("alertdialog").getByRole("button", { name: "Remove the webhook" }).click();
     await row.waitFor({ state: "detached" });
