@@ -19,6 +19,7 @@ import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { banner } from "../packages/cli/src/banner.ts";
 import { readConfig } from "../packages/server/src/config.ts";
+import { idleMax } from "../packages/server/src/dispatch/clients.ts";
 import { allRoutes } from "../packages/server/src/http/routes/all.ts";
 import { healthRoutes } from "../packages/server/src/http/routes/health.ts";
 import { createMetrics } from "../packages/server/src/metrics.ts";
@@ -221,7 +222,7 @@ describe("docs/api.md", () => {
         expensivePool: none,
         sealer: none,
         guard: none,
-        access: none,
+        access: {} as never,
         mediaOrigins: [],
       },
       live: {} as never,
@@ -288,10 +289,7 @@ describe("docs/guarantees.md", () => {
     ],
     ["the endpoint's cap", `${limits.perEndpointMax} attempts in flight per endpoint`],
     ["the process's cap", `${limits.inFlightMax.toLocaleString("en")} per process`],
-    [
-      "the connections",
-      `at most ${constantOf("dispatch/clients.ts", "connectionsPerOrigin")} connections to one origin`,
-    ],
+    ["the idle connections", `at most ${idleMax.toLocaleString("en")} idle ones`],
     ["reconcile's pairs", `at most ${reconcileBounds.heldMax.toLocaleString("en")} pairs`],
     [
       "the overlap of secrets",

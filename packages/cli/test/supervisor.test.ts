@@ -99,6 +99,7 @@ describe("sendoff start watches over its PostgreSQL", () => {
       return statuses.at(-1) === 201 && postmasterPid() !== postmaster;
     });
     expect(new Set(statuses.slice(0, -1))).toEqual(new Set(statuses.length > 1 ? [503] : []));
-    expect(await isReady()).toBe(true);
+    // Most reports of the last second may have been refused.
+    await until("it is ready again", isReady, 4_000);
   });
 });

@@ -317,7 +317,9 @@ describe("queries", () => {
 test("every error code has a status of its kind and a sentence that says when it comes", () => {
   for (const [code, { status, when }] of Object.entries(errorCatalogue)) {
     expect(code).toMatch(/^[a-z]+(_[a-z]+)*$/);
-    expect([400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 416, 422, 429, 500, 503, 507]).toContain(status);
+    expect([400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 416, 422, 429, 500, 503, 507]).toContain(
+      status,
+    );
     expect(when).toMatch(/^[A-Z].*\.$/);
   }
 });

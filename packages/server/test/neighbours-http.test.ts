@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../../test/database.ts";
 import { newFolder, type SendoffProcess, startProcess } from "../../../test/process.ts";
 import { atHand, type ServerAtHand } from "../../../test/server.ts";
+import { until } from "../../../test/until.ts";
 
 let database: TestDatabase;
 let api: SendoffProcess;
@@ -97,6 +98,7 @@ async function neighbourOf(
   const calm = await reportTimes(25, "calm");
   const calmLoopMs = await loopMs();
   const { answers } = attack(connections, request);
+  await until("the attack is answered", () => answers.size > 0);
   const busy = await reportTimes(25, "busy");
   const busyLoopMs = await loopMs();
   attacking = false;

@@ -143,4 +143,9 @@ test("a process that had most of its last reports refused is not ready, until th
   expect(share.isMost()).toBe(true);
   nowMs += windowMs + 1;
   expect(share.isMost()).toBe(false);
+  share.refused(100);
+  expect(share.isMost()).toBe(true);
+  // PostgreSQL is back.
+  share.taken(1);
+  expect(share.isMost()).toBe(false);
 });

@@ -257,6 +257,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   upload_broken: "its sender has gone, and no answer reaches it: uploads.test.ts",
   upload_stalled: "takes 30 s: uploads.test.ts",
   dashboard_not_built: "needs a server without the dashboard's files: dashboard.test.ts",
+  cursor_gone: "needs a database that was restored: feed-epochs.test.ts",
   storage_full: "needs a store without room: upload-bounds.test.ts",
   stalled: "needs a dispatcher that makes no progress: packages/cli/test/stall.test.ts",
   draining: "needs a server that shuts down: refusals-unavailable.test.ts",

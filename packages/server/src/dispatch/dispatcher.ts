@@ -232,6 +232,7 @@ export function createDispatcher(parts: DispatcherParts): Dispatcher {
     isStalled: watchdog.isStalled,
     async drain() {
       draining = true;
+      settler.drain();
       clearInterval(counting);
       await Promise.all([watchdog.stop(), takeovers.stop(), claimer.stop()]);
       if (total() > 0 || !settler.idle()) {

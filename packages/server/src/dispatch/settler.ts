@@ -16,6 +16,8 @@ export interface Settler {
   add(settlement: Settlement, leaseEndsMs: number, atOnce: boolean): void;
   /** Whether nothing waits to be stored. */
   idle(): boolean;
+  /** From now on outcomes are tried until their leases end, and no longer: the process is to end. */
+  drain(): void;
   /** How many more attempts may begin, as far as storing their outcomes is concerned: all, one to try it, or none. */
   capacity(): "all" | "one" | "none";
 }
@@ -66,6 +68,7 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
   let window: NodeJS.Timeout | undefined;
   /** Whether the last outcomes could not be stored. */
   let failing = false;
+  let draining = false;
 
   const flush = (): void => {
     clearTimeout(window);
@@ -101,7 +104,7 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
       const reason = error instanceof Error ? error.message : String(error);
       parts.log.error({ event: "delivery.settle_failed", deliveries: batch.length, reason });
       if (!isUnavailable(error)) return "refused";
-      waiting = batch.concat(waiting);
+      waiting = (draining ? untilLeasesEnd(batch) : batch).concat(waiting);
       return "kept";
     }
   };
@@ -126,20 +129,23 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
    * their fault: they are tried until their leases end.
    */
   const keepRefused = ({ refused, stored }: { refused: Unsettled[]; stored: boolean }): void => {
-    if (stored) failing = false;
+    if (stored) {
+      failing = false;
+      for (const one of refused) giveUp(one);
+    } else waiting = untilLeasesEnd(refused).concat(waiting);
+  };
+
+  /** Gives up those whose leases have ended. @returns the others. */
+  const untilLeasesEnd = (batch: readonly Unsettled[]): Unsettled[] => {
     const now = parts.clock.monotonicMs();
-    const isKept = ({ leaseEndsMs }: Unsettled): boolean => !stored && leaseEndsMs > now;
-    for (const { settlement } of refused.filter((one) => !isKept(one))) {
-      const { deliveryId, webhookId, attempt } = settlement.claim;
-      parts.lostClaims.abandoned(deliveryId);
-      parts.log.error({
-        event: "delivery.outcome_lost",
-        webhookId,
-        attempt,
-        outcome: settlement.result.outcome,
-      });
-    }
-    waiting = refused.filter(isKept).concat(waiting);
+    for (const one of batch) if (one.leaseEndsMs <= now) giveUp(one);
+    return batch.filter(({ leaseEndsMs }) => leaseEndsMs > now);
+  };
+
+  const giveUp = ({ settlement: { claim, result } }: Unsettled): void => {
+    const { deliveryId, webhookId, attempt } = claim;
+    parts.lostClaims.abandoned(deliveryId);
+    parts.log.error({ event: "delivery.outcome_lost", webhookId, attempt, outcome: result.outcome });
   };
 
   const settleBatch = async (batch: readonly Unsettled[]): Promise<void> => {
@@ -171,6 +177,9 @@ export function createSettler(parts: SettlerParts, events: SettlerEvents): Settl
       else window ??= setTimeout(flush, windowMs);
     },
     idle: () => waiting.length === 0 && settling === null,
+    drain() {
+      draining = true;
+    },
     capacity() {
       if (waiting.length > waitingMax) return "none";
       if (!failing) return "all";

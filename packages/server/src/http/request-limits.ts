@@ -46,7 +46,9 @@ export function createRequestLimits(limits: RateLimits, metrics: Metrics): Reque
   const addresses = createAddresses(limits.trustedProxies);
   return {
     async takeRequest(keyId, count = 1) {
-      await requests.consume(keyId, Math.min(count, limits.perSecond)).catch((reason: unknown) => {
+      // What a request brings counts beside the request itself.
+      const points = count === 1 ? 1 : Math.min(count, limits.perSecond - 1);
+      await requests.consume(keyId, points).catch((reason: unknown) => {
         const seconds = waitOf(reason, burstSeconds);
         metrics.limited.inc({ limit: "key" });
         throw refusal(

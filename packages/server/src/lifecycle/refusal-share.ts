@@ -6,7 +6,10 @@ export interface RefusalShare {
   taken(reports: number): void;
   /** So many reports were answered with 503, because PostgreSQL did not store them. */
   refused(reports: number): void;
-  /** Whether at least half of the reports of the last {@link windowMs} were refused. */
+  /**
+   * Whether the last report was refused, and at least half of those of the last second with any, unless that is longer
+   * than {@link windowMs} ago.
+   */
   isMost(): boolean;
 }
 
@@ -18,36 +21,34 @@ interface Slot {
   readonly startedMs: number;
   taken: number;
   refused: number;
+  lastWasRefused: boolean;
 }
 
-/** Counts by the second; only the last {@link windowMs} matter. */
+/** Counts by the second: when PostgreSQL is back, what it refused before does not count for long. */
 export function createRefusalShare(clock: Clock): RefusalShare {
-  let slots: Slot[] = [];
+  let slot: Slot | null = null;
 
-  const recent = (): Slot[] => {
-    const nowMs = clock.monotonicMs();
-    slots = slots.filter(({ startedMs }) => nowMs - startedMs <= windowMs);
-    return slots;
-  };
   const current = (): Slot => {
-    const last = recent().at(-1);
     const nowMs = clock.monotonicMs();
-    if (last !== undefined && nowMs - last.startedMs < slotMs) return last;
-    const slot = { startedMs: nowMs, taken: 0, refused: 0 };
-    slots.push(slot);
+    if (slot === null || nowMs - slot.startedMs >= slotMs) {
+      slot = { startedMs: nowMs, taken: 0, refused: 0, lastWasRefused: false };
+    }
     return slot;
   };
   return {
     taken(reports) {
-      current().taken += reports;
+      const slot = current();
+      slot.taken += reports;
+      slot.lastWasRefused = false;
     },
     refused(reports) {
-      current().refused += reports;
+      const slot = current();
+      slot.refused += reports;
+      slot.lastWasRefused = true;
     },
     isMost() {
-      const sum = (of: "taken" | "refused"): number => recent().reduce((total, slot) => total + slot[of], 0);
-      const refused = sum("refused");
-      return refused > 0 && refused >= sum("taken");
+      if (slot === null || clock.monotonicMs() - slot.startedMs > windowMs) return false;
+      return slot.lastWasRefused && slot.refused >= slot.taken;
     },
   };
 }

@@ -35,7 +35,7 @@ export function recordingRoutes(parts: RecordingParts): Route[] {
       access: "project",
       summary: "The audio of a call itself, as a stream of any length: emits recording.ready. Calls only.",
       bodyMediaTypes: ["audio/ogg", "audio/mpeg", "audio/wav", "audio/webm"],
-      admit: parts.intake.admit,
+      admit: (projectId) => parts.intake.admit(projectId),
       answers: [
         {
           status: 200,

@@ -166,7 +166,7 @@ export function reportRoutes(
       bodyBytesMax,
       answers,
       errors: [...reportErrors, "variables_too_large"],
-      admit: parts.intake.admit,
+      admit: (projectId) => parts.intake.admit(projectId),
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, conversationReport(body.value, body.text)),
     }),
@@ -178,7 +178,7 @@ export function reportRoutes(
       body: CallEndedBody,
       answers,
       errors: reportErrors,
-      admit: parts.intake.admit,
+      admit: (projectId) => parts.intake.admit(projectId),
       handle: ({ path, body }) => take(path.projectId, path.sessionId, callReport(body.value)),
     }),
     route({
@@ -189,7 +189,7 @@ export function reportRoutes(
       body: RecordingProcessedBody,
       answers,
       errors: [...reportErrors, "recording_unreadable", "recording_store_unavailable"],
-      admit: parts.intake.admit,
+      admit: (projectId) => parts.intake.admit(projectId),
       handle: ({ path, body }) =>
         take(path.projectId, path.sessionId, recordingReport(body.value, path.projectId ?? "")),
     }),
@@ -203,7 +203,7 @@ export function reportRoutes(
       bodyDescribed: Reports,
       bodyBytesMax,
       answers: [{ status: 200, when: "One answer for each, in order.", data: z.array(ReportItemAnswer) }],
-      admit: parts.intake.admit,
+      admit: (projectId) => parts.intake.admit(projectId),
       async handle({ path: { projectId = "" }, body, inTurn, caller }) {
         // The request itself is counted already.
         if (caller !== null && body.value.length > 1) {

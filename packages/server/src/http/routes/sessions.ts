@@ -37,7 +37,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake, places: Reque
         { status: 200, when: "The same session was there already.", data: CreatedSession },
       ],
       errors: [...reportErrors, "variables_too_large"],
-      admit: intake.admit,
+      admit: (projectId) => intake.admit(projectId),
       async handle({ path: { projectId = "" }, body: { value, text } }) {
         const sessionId = value.sessionId ?? randomUUID();
         const applied = await intake.apply(projectId, sessionId, {
@@ -61,7 +61,7 @@ export function sessionRoutes(pool: pg.Pool, intake: ReportIntake, places: Reque
       bodyBytesMax,
       answers: [{ status: 200, when: "It is committed.", data: ReportAnswer }],
       errors: ["conversation_over", "variables_too_large", "session_erased", "overloaded", "draining"],
-      admit: intake.admit,
+      admit: (projectId) => intake.admit(projectId),
       async handle({ path: { projectId = "", sessionId = "" }, body: { value, text } }) {
         const applied = await intake.apply(projectId, sessionId, {
           type: "progress",

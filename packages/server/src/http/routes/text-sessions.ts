@@ -26,7 +26,7 @@ export function textSessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] 
       body: EndTextSession,
       answers: [{ status: 200, when: "It has ended, now or before.", data: EndedTextSession, bare: true }],
       errors: ["session_not_found", "channel_conflict", "session_erased"],
-      admit: intake.admit,
+      admit: (projectId) => intake.admit(projectId),
       async handle({ path: { projectId = "" }, body }) {
         const sessionId = body.value.session_id;
         const { duplicate } = await intake.apply(projectId, sessionId, { type: "text-session-ended" });
@@ -52,7 +52,7 @@ export function textSessionRoutes(pool: pg.Pool, intake: ReportIntake): Route[] 
         "variables_too_large",
         "session_erased",
       ],
-      admit: intake.admit,
+      admit: (projectId) => intake.admit(projectId),
       async handle({ path: { projectId = "" }, body: { value, text } }) {
         const { session, duplicate } = await intake.apply(projectId, value.session_id, {
           type: "created",
