@@ -201,6 +201,31 @@ function withSlowSettling(pool: pg.Pool, beforeCommit: () => Promise<void>): pg.
   return new Proxy(pool, { get: (target, name) => (name === "query" ? query : Reflect.get(target, name)) });
 }
 
+describe("a look that took long, for PostgreSQL had just come back", () => {
+  test("puts off the next look before the marks by seconds only: what is left there goes out", async () => {
+    const blocker = await database.pool.connect();
+    await blocker.query("BEGIN; LOCK TABLE deliveries IN ACCESS EXCLUSIVE MODE");
+    start({});
+    const lockedAtMs = performance.now();
+    await until("the first look has waited for 3 s", () => performance.now() - lockedAtMs > 3_000);
+    await blocker.query("COMMIT");
+    blocker.release();
+    await report("sets-the-mark");
+    await sink.arrived(1);
+    await until("the attempt is logged", async () => (await logs()).length === 1);
+    // As a commit leaves it that took longer than a second: due before what was claimed since.
+    await database.pool.query(
+      `INSERT INTO deliveries (event_id, session_key, endpoint_id, in_lane, trigger, due_at, delivery_id)
+       SELECT event_id, session_key, endpoint_id, false, 'resend', now() - interval '1 minute', delivery_id + 1
+       FROM webhook_logs`,
+    );
+    const leftAtMs = performance.now();
+    await sink.arrived(2);
+    // 5 s and a look; with a tenth of the time alone it would be 30 s.
+    expect(performance.now() - leftAtMs).toBeLessThan(15_000);
+  });
+});
+
 describe("a report that is committed while the delivery before it in its lane settles", () => {
   test("is seen by neither of the two commits, and goes out at once all the same", async () => {
     const events = ["session.ended" as const, "call.ended" as const];

@@ -83,6 +83,8 @@ describe("from where on deliveries wait", () => {
       beforeMarks: true,
     });
     expect(endpoints).toEqual([endpointId]);
+    // Without a moment the claim would begin at the mark and find nothing.
+    expect([...beforeMark]).toEqual([[endpointId, "2026-01-01T00:00:00+00:00"]]);
     const { claims } = await claim(beforeMark);
     expect(claims.map(({ sessionId }) => sessionId)).toEqual(["left"]);
     expect(

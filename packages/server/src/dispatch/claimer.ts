@@ -60,8 +60,13 @@ const pauseShare = 4;
 const pauseMaxMs = 1_000;
 /** How often what is before the marks is looked at as well (low-water.ts): so late is what was left there. */
 const beforeMarksMs = 1_000;
-/** That takes a tenth of the time at most. */
+/** That takes a tenth of the time at most, */
 const beforeMarksShare = 10;
+/**
+ * but it happens this often, in milliseconds, however long it takes: a commit that takes longer than a second leaves
+ * deliveries before the marks, and a look at a PostgreSQL that has just come back takes seconds.
+ */
+const beforeMarksMaxMs = 5_000;
 /**
  * An endpoint may have so much of the room that is still free. Those that hang thereby share what is left with each
  * other, and never all of it: of 1,024 places 20 of them hold 28 each, 1,000 of them one each, and some stay free.
@@ -206,7 +211,9 @@ export function createClaimer(parts: ClaimerParts): Claimer {
   const lookEverywhere = async (beganMs: number): Promise<void> => {
     const beforeMarks = beganMs >= beforeMarksAtMs;
     const lookedMs = (await lookAt("first", beforeMarks)) + (await lookAt("again", beforeMarks));
-    if (beforeMarks) beforeMarksAtMs = beganMs + Math.max(beforeMarksMs, lookedMs * beforeMarksShare);
+    if (!beforeMarks) return;
+    const pauseMs = Math.max(beforeMarksMs, lookedMs * beforeMarksShare);
+    beforeMarksAtMs = beganMs + Math.min(pauseMs, beforeMarksMaxMs);
   };
 
   let timer: NodeJS.Timeout;

@@ -27,9 +27,13 @@ const lookMs = 500;
  * late has less of its lease left.
  */
 const overlapMs = 5_000;
-/** How often leases are looked at whenever they ended, in milliseconds; a twentieth of the time at most. */
+/**
+ * How often leases are looked at whenever they ended, in milliseconds; a twentieth of the time at most, but once in two
+ * minutes in any case.
+ */
 const allMs = 30_000;
 const allShare = 20;
+const allMaxMs = 120_000;
 
 /**
  * When PostgreSQL was away, leases of processes that live have ended as well. For so long after it answers again nothing is
@@ -76,7 +80,9 @@ export function keepTakingOver({ pool, log, clock, metrics, onTaken }: TakeoverP
     while (!stopped && (await step(all ? null : nowMs - lookedMs + overlapMs)));
     lookedMs = nowMs;
     if (clock.monotonicMs() - nowMs > slowLookMs) holdOffUntilMs = null;
-    if (all) allAtMs = nowMs + Math.max(allMs, (clock.monotonicMs() - nowMs) * allShare);
+    if (!all) return;
+    const pauseMs = Math.max(allMs, (clock.monotonicMs() - nowMs) * allShare);
+    allAtMs = nowMs + Math.min(pauseMs, allMaxMs);
   };
 
   const timer = setInterval(() => {

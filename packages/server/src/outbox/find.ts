@@ -59,7 +59,7 @@ const findSql = (kind: ClaimKind): string => `
     WHERE visited.number < ${endpointsMax} AND next.endpoint_id IS NOT NULL
   )
   SELECT visited.endpoint_id AS "endpointId", due.since IS NOT NULL AND busy.deliveries < $1::int AS due,
-    CASE WHEN due.since < marked.mark THEN to_json(due.since)->>0 END AS "beforeMark",
+    CASE WHEN due.since < marked.mark THEN to_json(due.since) #>> '{}' END AS "beforeMark",
     extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 * 1000 AS "tookMs"
   FROM visited LEFT JOIN marked USING (endpoint_id)
   CROSS JOIN LATERAL (
