@@ -34,34 +34,44 @@ export interface LostClaimsParts {
 /** How often the table is read after a failure, in milliseconds. */
 const lookMs = 500;
 /**
- * So many looks are answered after the last failure: 20 s of them. A statement whose answer was lost may commit later than
- * that: it may wait for a lock, for which `statement_timeout` leaves it 15 s at most.
+ * So many looks are answered after the last failure: 60 s of them. A statement whose answer was lost may commit later: it may
+ * wait for a lock, for as long as `statement_timeout` lets it, which is less than SENDOFF_DATABASE_TIMEOUT (60 s at most).
  */
-const looksAfterFailure = 40;
+const looksAfterFailure = 120;
 
 export function createLostClaims({ pool, log, workerId, onReleased }: LostClaimsParts): LostClaims {
   const pending = new Set<Promise<unknown>>();
   const held = new Set<number>();
   const abandoned = new Set<number>();
-  /** Deliveries that began or ended while a look is under way: what it has read of them is old. */
-  let changed = new Set<number>();
+  /** Deliveries that began or ended during the look under way, which has read something older; null: no look. */
+  let changed: Set<number> | null = null;
   let looksLeft = 0;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | null = null;
   let stopped = false;
 
   const look = async (): Promise<void> => {
-    changed = new Set();
+    const since = new Set<number>();
+    changed = since;
+    try {
+      await releaseLost(since);
+    } finally {
+      changed = null;
+    }
+  };
+
+  /** @param since what begins or ends from now on. */
+  const releaseLost = async (since: ReadonlySet<number>): Promise<void> => {
     const before = new Set(held);
     const rows = await readInFlight(pool, workerId);
     // What is being claimed at this moment is in the table, and known here when its answer has come and was acted on.
     await Promise.allSettled([...pending]);
     await turn();
     const isLost = (id: number): boolean =>
-      !before.has(id) && !held.has(id) && !changed.has(id) && !abandoned.has(id);
+      !before.has(id) && !held.has(id) && !since.has(id) && !abandoned.has(id);
     const lost = rows.filter(({ deliveryId }) => isLost(deliveryId));
     const inTable = new Set(rows.map(({ deliveryId }) => deliveryId));
-    for (const id of abandoned) if (!inTable.has(id) && !changed.has(id)) abandoned.delete(id);
+    for (const id of abandoned) if (!inTable.has(id) && !since.has(id)) abandoned.delete(id);
     looksLeft -= 1;
     if (lost.length === 0) return;
     await release(pool, workerId, lost);
@@ -104,22 +114,22 @@ export function createLostClaims({ pool, log, workerId, onReleased }: LostClaims
     begun(deliveryId) {
       held.add(deliveryId);
       abandoned.delete(deliveryId);
-      changed.add(deliveryId);
+      changed?.add(deliveryId);
     },
     ended(deliveryId) {
       held.delete(deliveryId);
-      changed.add(deliveryId);
+      changed?.add(deliveryId);
     },
     abandoned(deliveryId) {
       held.delete(deliveryId);
       abandoned.add(deliveryId);
-      changed.add(deliveryId);
+      changed?.add(deliveryId);
       // The looks also forget what the takeover has settled.
       failed();
     },
     notReleased(deliveryId) {
       held.delete(deliveryId);
-      changed.add(deliveryId);
+      changed?.add(deliveryId);
       failed();
     },
     async stop() {
